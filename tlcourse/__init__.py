@@ -1,0 +1,49 @@
+"""Transfer learning by doing: the verbs that the book's experiments are written in.
+
+The map
+-------
+``data``        domains to learn from and to transfer to: embedded, rendered, downloaded, your own
+``weights``     the course's own small pretrained checkpoints, each with a card
+``evaluation``  accuracy, recall and confusion from logits
+``align``       shallow feature alignment: CORAL, subspace alignment, TCA
+``scores``      which source? how alike are two domains?
+``study``       strategies x label budgets x seeds -> a tidy table
+``figures``     plots: each takes data and returns Axes
+``torch``       door 1: PyTorch  (``import tlcourse.torch as tl``)
+``keras``       door 2: Keras on TensorFlow  (``import tlcourse.keras as tl``)
+
+Design choices
+--------------
+- Importing ``tlcourse`` imports nothing heavy; a submodule is loaded when it is first used.
+- NumPy arrays cross every door, so data, features and results move freely between frameworks.
+"""
+
+import importlib
+
+__version__ = "0.1.0"
+
+_SUBMODULES = (
+    "align",
+    "data",
+    "evaluation",
+    "figures",
+    "keras",
+    "scores",
+    "study",
+    "torch",
+    "weights",
+)
+
+__all__ = list(_SUBMODULES)
+
+
+def __getattr__(name):
+    """Load a submodule the first time that it is asked for."""
+    if name in _SUBMODULES:
+        return importlib.import_module(f"tlcourse.{name}")
+    raise AttributeError(f"module 'tlcourse' has no attribute {name!r}; it has {_SUBMODULES}")
+
+
+def __dir__():
+    """List the submodules although they are not loaded yet."""
+    return sorted([*globals(), *_SUBMODULES])

@@ -1,0 +1,213 @@
+"""A domain: labelled inputs with their class names, origin and licence; and its few-shot split.
+
+Design choices
+--------------
+- A domain is data, not a loader: two arrays that fit every framework and can be memory-mapped.
+- Bad arrays are refused when the domain is made, so no later code has to look again.
+- With one seed, validation and test sets stay the same for every label budget, and a small
+  training set is contained in a larger one. So learning curves compare like with like.
+"""
+
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """Labelled inputs drawn from one distribution.
+
+    Parameters
+    ----------
+    name : str
+        Short name, such as ``"handwritten-digits"``.
+    inputs : ndarray
+        Images ``(n, h, w, c)`` float32 in [0, 1] with 1 or 3 channels, or feature rows
+        ``(n, d)`` float32.
+    labels : ndarray of int64, shape (n,)
+        Class indices from 0 to ``len(class_names) - 1``.
+    class_names : sequence of str
+        One name for each class.
+    origin : str
+        Where the data come from.
+    licence : str
+        Under which licence they may be used.
+
+    Raises
+    ------
+    TypeError
+        If ``inputs`` are not floating-point numbers or ``labels`` not integers.
+    ValueError
+        If shapes disagree, values are not finite, images leave [0, 1], or a label has no name.
+    """
+
+    name: str
+    inputs: np.ndarray
+    labels: np.ndarray
+    class_names: tuple[str, ...]
+    origin: str = field(default="", repr=False)
+    licence: str = field(default="", repr=False)
+
+    def __post_init__(self):
+        """Check the arrays and fix their types."""
+        inputs, labels = np.asanyarray(self.inputs), np.asarray(self.labels)
+        _check_inputs(self.name, inputs)
+        _check_labels(self.name, labels, len(inputs), len(self.class_names))
+        object.__setattr__(self, "inputs", inputs.astype(np.float32, copy=False))
+        object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
+        object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+
+    def __len__(self):
+        """Return the number of examples."""
+        return len(self.inputs)
+
+    def __repr__(self):
+        """Describe the domain in one line, without its arrays."""
+        shape = "x".join(map(str, self.inputs.shape[1:]))
+        return f"Domain({self.name!r}, {len(self)} x {shape}, {self.n_classes} classes)"
+
+    @property
+    def n_classes(self):
+        """Number of classes that have a name, whether or not an example is present."""
+        return len(self.class_names)
+
+    @property
+    def is_image(self):
+        """Whether the inputs are images ``(n, h, w, c)``."""
+        return self.inputs.ndim == 4
+
+    def subset(self, indices):
+        """Return the domain reduced to some rows.
+
+        Parameters
+        ----------
+        indices : array of int or bool
+            Rows to keep, in this order.
+
+        Returns
+        -------
+        Domain
+            The same classes; the arrays are copies.
+        """
+        return replace(self, inputs=self.inputs[indices], labels=self.labels[indices])
+
+    def with_inputs(self, inputs, name=None):
+        """Return the same labels under another view of the inputs, such as extracted features.
+
+        Parameters
+        ----------
+        inputs : ndarray, shape (n, ...)
+            One row for each label.
+        name : str, optional
+            Name of the new domain; by default the name stays.
+
+        Returns
+        -------
+        Domain
+        """
+        return replace(self, inputs=inputs, name=name or self.name)
+
+
+class Split(NamedTuple):
+    """Disjoint parts of one domain."""
+
+    train: Domain
+    validation: Domain
+    test: Domain
+
+
+def few_shot_split(domain, per_class, *, validation_per_class=10, test_per_class=50, seed):
+    """Draw disjoint training, validation and test sets with equal labels per class.
+
+    The same seed gives the same validation and test sets for every ``per_class``, and the
+    training set of a small budget is contained in that of a larger one.
+
+    Parameters
+    ----------
+    domain : Domain
+        What to draw from.
+    per_class : int
+        Training labels per class, the label budget.
+    validation_per_class, test_per_class : int
+        Sizes of the two held-out sets, per class. Zero leaves the set empty.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    Split
+        ``train``, ``validation`` and ``test`` domains, each shuffled.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative, ``per_class`` is zero, or a class has too few examples.
+    """
+    sizes = {
+        "test_per_class": test_per_class,
+        "validation_per_class": validation_per_class,
+        "per_class": per_class,
+    }
+    for parameter, size in sizes.items():
+        smallest = 1 if parameter == "per_class" else 0
+        if not isinstance(size, int | np.integer) or size < smallest:
+            raise ValueError(f"{parameter} is {size!r}; it must be an integer >= {smallest}.")
+    needed = sum(sizes.values())
+    rng = np.random.default_rng(seed)
+    parts = {parameter: [] for parameter in sizes}
+    for label, class_name in enumerate(domain.class_names):
+        rows = rng.permutation(np.flatnonzero(domain.labels == label))
+        if len(rows) < needed:
+            raise ValueError(
+                f"class {class_name!r} of {domain.name!r} has {len(rows)} examples, but per_class="
+                f"{per_class} + validation_per_class={validation_per_class} + test_per_class="
+                f"{test_per_class} need {needed}. Lower one of the three."
+            )
+        edges = np.cumsum([test_per_class, validation_per_class, per_class])
+        for parameter, part in zip(sizes, np.split(rows, edges)[:3], strict=True):
+            parts[parameter].append(part)
+    test, validation, train = (
+        domain.subset(np.random.default_rng(seed).permutation(np.concatenate(part)))
+        for part in parts.values()
+    )
+    return Split(train, validation, test)
+
+
+def _check_inputs(name, inputs):
+    """Refuse inputs that are not finite float images in [0, 1] or float rows."""
+    if not np.issubdtype(inputs.dtype, np.floating):
+        raise TypeError(
+            f"inputs of {name!r} have dtype {inputs.dtype}; give floating-point numbers "
+            "(images scaled to [0, 1]: divide bytes by 255)."
+        )
+    if inputs.ndim not in (2, 4) or (inputs.ndim == 4 and inputs.shape[3] not in (1, 3)):
+        raise ValueError(
+            f"inputs of {name!r} have shape {inputs.shape}; give images (n, h, w, 1 or 3) "
+            "or rows (n, d)."
+        )
+    if inputs.size == 0:
+        return
+    low, high = inputs.min(), inputs.max()
+    if not np.isfinite(low) or not np.isfinite(high):
+        raise ValueError(f"inputs of {name!r} contain NaN or infinity; drop or repair these rows.")
+    if inputs.ndim == 4 and (low < 0 or high > 1):
+        raise ValueError(
+            f"images of {name!r} span [{low:.3g}, {high:.3g}]; scale them to [0, 1]. "
+            "Normalisation belongs to the model's preprocessing."
+        )
+
+
+def _check_labels(name, labels, n_inputs, n_classes):
+    """Refuse labels that are not integers naming a class, one for each input."""
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"labels of {name!r} have dtype {labels.dtype}; give integer class indices.")
+    if labels.shape != (n_inputs,):
+        raise ValueError(
+            f"labels of {name!r} have shape {labels.shape}; {n_inputs} inputs need ({n_inputs},)."
+        )
+    if labels.size and (labels.min() < 0 or labels.max() >= n_classes):
+        raise ValueError(
+            f"labels of {name!r} span [{labels.min()}, {labels.max()}], but {n_classes} class "
+            f"names allow 0 to {n_classes - 1}."
+        )

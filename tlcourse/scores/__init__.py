@@ -1,0 +1,37 @@
+"""Which source fits this target? How alike are two sets of features? Numbers for both questions.
+
+The map
+-------
+``transferability``  LEEP, NCE, H-score, LogME: read target labels; higher is more transferable
+``similarity``       linear CKA between models; MMD, CORAL and proxy A-distance between domains
+``ranking``          rank candidate sources, and ask whether the ranking came true
+
+Design choices
+--------------
+- Everything takes arrays: no model is run here, and only the proxy A-distance fits a classifier.
+- Scores carry their paper's name and higher means more transferable; distances are named so.
+"""
+
+from tlcourse.scores.ranking import Ranking, rank_sources
+from tlcourse.scores.similarity import (
+    coral_distance,
+    linear_cka,
+    median_bandwidth,
+    mmd,
+    proxy_a_distance,
+)
+from tlcourse.scores.transferability import h_score, leep, logme, nce
+
+__all__ = [
+    "Ranking",
+    "coral_distance",
+    "h_score",
+    "leep",
+    "linear_cka",
+    "logme",
+    "median_bandwidth",
+    "mmd",
+    "nce",
+    "proxy_a_distance",
+    "rank_sources",
+]

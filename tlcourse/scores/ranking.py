@@ -1,0 +1,136 @@
+"""Rank candidate sources by a score, and ask whether the ranking came true.
+
+Design choices
+--------------
+- A ranking takes scores by name, so any score, or any other number, can be tried as one.
+- Rank correlations say whether the order is right; the regret says what a wrong first place costs.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """Candidate sources, best first, and how well the order agrees with measured fine-tuning.
+
+    Attributes
+    ----------
+    scores : dict of str to float
+        Score of each source, best first.
+    measured : dict of str to float or None
+        Measured result of each source in the same order, None where nothing was measured.
+    """
+
+    scores: dict[str, float]
+    measured: dict[str, float] | None = None
+
+    @property
+    def names(self):
+        """Names of the sources, best score first; a tuple of str."""
+        return tuple(self.scores)
+
+    @property
+    def kendall(self):
+        """Kendall's tau-b between scores and measurements, from -1 to 1."""
+        return self._correlation(stats.kendalltau)
+
+    @property
+    def weighted_kendall(self):
+        """Kendall's tau with more weight on the top of both rankings (Vigna, WWW 2015)."""
+        return self._correlation(stats.weightedtau)
+
+    @property
+    def spearman(self):
+        """Spearman's rank correlation between scores and measurements, from -1 to 1."""
+        return self._correlation(stats.spearmanr)
+
+    @property
+    def regret(self):
+        """Best measurement minus that of the source ranked first: the price of the trust."""
+        if self.measured is None:
+            return float("nan")
+        return max(self.measured.values()) - self.measured[self.names[0]]
+
+    def _correlation(self, statistic):
+        """Return a rank correlation; NaN without measurements or where all values are equal."""
+        if self.measured is None:
+            return float("nan")
+        columns = [list(column.values()) for column in (self.scores, self.measured)]
+        if any(len(set(column)) == 1 for column in columns):
+            return float("nan")
+        return float(statistic(*columns).statistic)
+
+    def __str__(self):
+        """Return a small table and, where something was measured, the rank correlations."""
+        width = max(len("source"), *map(len, self.names))
+        lines = [f"{'source':<{width}}  {'score':>9}" + ("   measured" if self.measured else "")]
+        for name, score in self.scores.items():
+            result = f"  {self.measured[name]:9.4f}" if self.measured else ""
+            lines.append(f"{name:<{width}}  {score:9.4f}{result}")
+        if self.measured:
+            lines.append(
+                f"Kendall {self.kendall:.2f}, weighted {self.weighted_kendall:.2f}, "
+                f"Spearman {self.spearman:.2f}; regret of the first {self.regret:.4f}"
+            )
+        return "\n".join(lines)
+
+
+def rank_sources(scores, measured=None):
+    """Rank candidate sources by score and compare with what fine-tuning gave.
+
+    Parameters
+    ----------
+    scores : mapping of str to float
+        Score of each candidate source on the target; higher is more transferable. Give distances
+        with their sign turned.
+    measured : mapping of str to float, optional
+        Result of fine-tuning from each source, such as accuracy; higher is better.
+
+    Returns
+    -------
+    Ranking
+        Sources, best first; equal scores keep their order.
+
+    Raises
+    ------
+    TypeError
+        If an argument is not a mapping.
+    ValueError
+        If there are fewer than two sources, names differ, or a number is not finite.
+
+    Examples
+    --------
+    >>> ranking = rank_sources({"letters": -0.4, "noise": -2.1}, {"letters": 0.9, "noise": 0.6})
+    >>> ranking.names
+    ('letters', 'noise')
+    >>> ranking.kendall
+    1.0
+    """
+    scores = _check_numbers("scores", scores)
+    names = sorted(scores, key=scores.get, reverse=True)
+    ranked = {name: scores[name] for name in names}
+    if measured is None:
+        return Ranking(ranked)
+    measured = _check_numbers("measured", measured)
+    if set(measured) != set(scores):
+        raise ValueError(
+            f"measured names {sorted(measured)}, but scores names {sorted(scores)}; "
+            "give one measurement for each source."
+        )
+    return Ranking(ranked, {name: measured[name] for name in names})
+
+
+def _check_numbers(parameter, numbers):
+    """Return a dict of at least two finite floats."""
+    if not isinstance(numbers, Mapping):
+        raise TypeError(f"{parameter} is a {type(numbers).__name__}; give a dict: name -> number.")
+    if len(numbers) < 2:
+        raise ValueError(f"{parameter} has {len(numbers)} entries; a ranking needs at least 2.")
+    for name, number in numbers.items():
+        if not np.isfinite(number):
+            raise ValueError(f"{parameter}[{name!r}] is {number}; give a finite number.")
+    return {name: float(number) for name, number in numbers.items()}

@@ -1,0 +1,258 @@
+"""Which source? Scores that read target labels and need no fine-tuning.
+
+Design choices
+--------------
+- One pure function per paper; higher always means more transferable.
+- H-score and LogME see the features only through one eigendecomposition, shared by all classes.
+- Covariances divide by n.
+"""
+
+import numpy as np
+from scipy.linalg import eigh
+
+from tlcourse.checks import check_class_labels, check_features
+
+_EPS = np.finfo(np.float64).eps
+_TOLERANCE = 1e-10  # LogME stops when no column's evidence per example changes by more.
+_MAX_ITERATIONS = 1000
+
+
+def leep(source_probabilities, labels):
+    r"""Log expected empirical prediction: how well the source's own classes explain the labels.
+
+    .. math:: \frac1n \sum_i \log \sum_z \hat P(y_i \mid z) \, \theta(x_i)_z, \qquad
+              \hat P(y, z) = \frac1n \sum_{i: y_i = y} \theta(x_i)_z
+
+    Parameters
+    ----------
+    source_probabilities : array-like, shape (n, k_source)
+        :math:`\theta`: the source model's class probabilities on target inputs; rows sum to 1.
+    labels : array-like of int, shape (n,)
+        Target classes.
+
+    Returns
+    -------
+    float
+        In nats, at most 0; higher is more transferable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If the probabilities or labels are not as described, or only one class occurs.
+
+    References
+    ----------
+    Nguyen, Hassner, Seeger and Archambeau, LEEP: A New Measure to Evaluate Transferability of
+    Learned Representations, ICML 2020.
+    """
+    theta = check_features("source_probabilities", source_probabilities)
+    if theta.min() < 0 or np.abs(theta.sum(axis=1) - 1).max() > 1e-3:
+        raise ValueError(
+            "source_probabilities must be >= 0 and sum to 1 in each row; they span "
+            f"[{theta.min():.3g}, {theta.max():.3g}]: apply a softmax to the source's logits."
+        )
+    classes, codes = check_class_labels("labels", labels, rows=len(theta))
+    members = [np.flatnonzero(codes == code) for code in range(len(classes))]
+    joint = np.stack([theta[rows].sum(axis=0) for rows in members])  # (k, k_source)
+    marginal = joint.sum(axis=0)
+    conditional = joint / np.where(marginal > 0, marginal, 1)
+    per_class = (
+        np.log(theta[r] @ given).sum() for r, given in zip(members, conditional, strict=True)
+    )
+    return float(sum(per_class) / len(theta))
+
+
+def nce(source_labels, labels):
+    r"""Negative conditional entropy of the target labels given the source model's predictions.
+
+    .. math:: -H(Y \mid Z) = \sum_{y, z} \hat P(y, z) \log \frac{\hat P(y, z)}{\hat P(z)}
+
+    Parameters
+    ----------
+    source_labels : array-like of int, shape (n,)
+        :math:`z`: the source class that the source model predicts for each target input.
+    labels : array-like of int, shape (n,)
+        :math:`y`: target classes.
+
+    Returns
+    -------
+    float
+        In nats, at most 0; higher is more transferable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If labels are not class indices of equal number, or only one target class occurs.
+
+    References
+    ----------
+    Tran, Nguyen and Hassner, Transferability and Hardness of Supervised Classification Tasks,
+    ICCV 2019.
+    """
+    source_classes, source_codes = check_class_labels("source_labels", source_labels, min_classes=1)
+    classes, codes = check_class_labels("labels", labels, rows=len(source_codes))
+    shape = len(source_classes), len(classes)
+    counts = np.bincount(source_codes * shape[1] + codes, minlength=shape[0] * shape[1])
+    counts = counts.reshape(shape)
+    given = counts / counts.sum(axis=1, keepdims=True)
+    return float((counts * np.log(np.where(counts, given, 1))).sum() / len(codes))
+
+
+def h_score(features, labels, *, regularised=True):
+    r"""H-score: the variance between classes, measured in whitened features.
+
+    .. math:: \operatorname{tr}\left( \Sigma^{-1} \Sigma_b \right)
+              \quad\text{or, regularised,}\quad
+              \operatorname{tr}\left( \Sigma_\alpha^{-1} (1 - \alpha) \Sigma_b \right), \quad
+              \Sigma_\alpha = (1 - \alpha) \Sigma + \alpha \tfrac{\operatorname{tr}\Sigma}{d} I
+
+    :math:`\Sigma` is the covariance of the features, :math:`\Sigma_b` that of their class means
+    (one per example) and :math:`\alpha` the shrinkage of Ledoit and Wolf (2004). Without
+    regularisation :math:`\Sigma^{-1}` is the pseudo-inverse, and with fewer examples than features
+    the score says nothing: it reaches its maximum k - 1 whatever the features.
+
+    Parameters
+    ----------
+    features : array-like, shape (n, d)
+        Features of target inputs.
+    labels : array-like of int, shape (n,)
+        Target classes, k of them.
+    regularised : bool
+        Whether to shrink the covariance.
+
+    Returns
+    -------
+    float
+        From 0 to k - 1; higher is more transferable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If features or labels are not as described, only one class occurs, or all rows are equal.
+
+    References
+    ----------
+    Bao, Li, Huang, Zhang, Zheng, Zamir and Guibas, An Information-Theoretic Approach to
+    Transferability in Task Transfer Learning, ICIP 2019.
+    Ibrahim, Ponomareva and Mazumder, Newer is not always better: Rethinking transferability
+    metrics, their peculiarities, stability and performance, arXiv:2110.06893.
+    """
+    features = check_features("features", features)
+    classes, codes = check_class_labels("labels", labels, rows=len(features))
+    centred = features - features.mean(axis=0)
+    n, d = centred.shape
+    squares, projections = _project("features", centred, np.eye(len(classes))[codes])
+    spread = squares / n  # eigenvalues of the covariance, (r,)
+    # Entry (j, c): share of class c in the between-class variance along axis j.
+    between = spread * (projections**2 / np.bincount(codes)).sum(axis=1)
+    alpha = _ledoit_wolf_shrinkage(centred, spread) if regularised else 0.0
+    whitened = (1 - alpha) * between / ((1 - alpha) * spread + alpha * spread.sum() / d)
+    return float(whitened.sum())
+
+
+def logme(features, labels):
+    r"""Log maximum evidence: how probable a Bayesian linear model on the features finds the labels.
+
+    For each target column y, with :math:`F` (n, d) the features,
+
+    .. math:: \frac1n \max_{\alpha, \beta} \log \int p(y \mid F w, \beta^{-1} I) \,
+              p(w \mid 0, \alpha^{-1} I) \, dw
+
+    found by the paper's fixed-point iteration from :math:`\alpha = \beta = 1`, then averaged over
+    columns: classes one against the rest, or regression targets. No intercept is fitted.
+
+    Parameters
+    ----------
+    features : array-like, shape (n, d)
+        Features of target inputs.
+    labels : array-like
+        Integers (n,): target classes. Floating-point numbers (n,) or (n, m): regression targets.
+
+    Returns
+    -------
+    float
+        In nats per example; higher is more transferable. Where the features fit a column exactly,
+        the evidence has no upper bound and a large finite number is returned.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If features or labels are not as described, only one class occurs, or a column is constant.
+
+    References
+    ----------
+    You, Liu, Wang and Long, LogME: Practical Assessment of Pre-trained Models for Transfer
+    Learning, ICML 2021, Algorithm 1.
+    """
+    features = check_features("features", features)
+    responses = _check_responses(labels, len(features))
+    squares, projections = _project("features", features, responses)
+    inside = projections**2  # (r, m): what each axis explains of each column
+    outside = np.maximum((responses**2).sum(axis=0) - inside.sum(axis=0), 0)
+    evidence = _maximise_evidence(squares[:, None], inside, outside, len(features))
+    return float(evidence.mean())
+
+
+def _maximise_evidence(squares, inside, outside, n):
+    """Return the largest evidence per example of each column, (m,).
+
+    The iteration moves only the ratio t of alpha and beta: given t, the best beta is
+    n / (residual + t |m|^2), which turns the evidence into a function of t alone.
+    """
+    ratio, previous = np.ones(inside.shape[1]), -np.inf
+    bounds = squares.max() * _EPS, squares.max() / _EPS
+    for _ in range(_MAX_ITERATIONS):
+        kept, lost = squares / (squares + ratio), ratio / (squares + ratio)  # sum to 1, (r, m)
+        weights = (inside * kept**2 / squares).sum(axis=0)  # |m|^2
+        misfit = (inside * lost**2).sum(axis=0) + outside
+        evidence = 0.5 * (np.log(n / (2 * np.pi * (misfit + ratio * weights))) - 1)
+        evidence += 0.5 * np.log(lost).sum(axis=0) / n
+        if np.abs(evidence - previous).max() <= _TOLERANCE:
+            break
+        previous = evidence
+        used = kept.sum(axis=0)  # effective number of parameters, the paper's gamma
+        unused = (n - len(squares)) + lost.sum(axis=0)
+        with np.errstate(divide="ignore", over="ignore"):  # Useless features: ratio -> infinity.
+            ratio = np.clip(used * misfit / (weights * unused), *bounds)
+    return evidence
+
+
+def _check_responses(labels, n):
+    """Return one-hot classes or regression targets as float64 columns (n, m)."""
+    labels = np.asarray(labels)
+    if not np.issubdtype(labels.dtype, np.floating):
+        classes, codes = check_class_labels("labels", labels, rows=n)
+        return np.eye(len(classes))[codes]
+    targets = check_features("labels", labels[:, None] if labels.ndim == 1 else labels)
+    if len(targets) != n:
+        raise ValueError(f"labels have {len(targets)} rows; {n} rows of features need {n}.")
+    constant = np.flatnonzero(np.ptp(targets, axis=0) == 0)
+    if len(constant):
+        raise ValueError(f"labels are constant in columns {constant.tolist()}; drop these columns.")
+    return targets
+
+
+def _project(name, features, responses):
+    """Decompose the features once: squared singular values (r,) and U^T responses (r, m).
+
+    U holds the left singular vectors. The smaller of the two Gram matrices is decomposed, which is
+    much cheaper than an SVD; directions that are zero up to rounding are left out.
+    """
+    n, d = features.shape
+    squares, vectors = eigh(features.T @ features if n >= d else features @ features.T)
+    real = squares > squares[-1] * max(n, d) * _EPS
+    if not real.any():
+        raise ValueError(f"all rows of {name} are equal or zero; scores need features that vary.")
+    squares, vectors = squares[real], vectors[:, real]
+    if n < d:
+        return squares, vectors.T @ responses
+    return squares, vectors.T @ (features.T @ responses) / np.sqrt(squares)[:, None]
+
+
+def _ledoit_wolf_shrinkage(centred, spread):
+    """Return Ledoit and Wolf's shrinkage from centred rows and their covariance's eigenvalues."""
+    n, d = centred.shape
+    fourth = (np.einsum("nd,nd->n", centred, centred) ** 2).sum() / n
+    noise = (fourth - (spread**2).sum()) / n
+    distance = (spread**2).sum() - spread.sum() ** 2 / d  # to the nearest multiple of I, squared
+    return 1.0 if noise >= distance else max(noise / distance, 0.0)

@@ -1,0 +1,26 @@
+"""Strategies x label budgets x seeds -> one tidy table, and what it says about transfer.
+
+Design choices
+--------------
+- A strategy is handed training and validation data, never the test set: choices can only be made
+  on validation. The test inputs reach the fitted ``predict`` alone, the test labels nobody.
+- All strategies meet the same draws: one split for each budget and seed. So differences between
+  two strategies are paired, and most of the luck of the draw cancels.
+- Every finished trial is one line on disk. What was measured once is not measured again.
+- Intervals come from the bootstrap over draws; what they do not cover stands beside them.
+"""
+
+from tlcourse.study.comparison import crossover, hurts, require_columns, summary, transfer_gain
+from tlcourse.study.experiment import Fitted, TrialError, View, study
+
+__all__ = [
+    "Fitted",
+    "TrialError",
+    "View",
+    "crossover",
+    "hurts",
+    "require_columns",
+    "study",
+    "summary",
+    "transfer_gain",
+]

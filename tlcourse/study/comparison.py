@@ -1,0 +1,226 @@
+"""What a study's table says: gain, harm, crossover, and a summary for reading.
+
+Design choices
+--------------
+- Two strategies are compared draw by draw, since both met the same splits.
+- No verdict without its evidence: harm is reported as the rows that show it.
+"""
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from tlcourse.study.store import KEY
+
+
+def transfer_gain(table, strategy, baseline, *, confidence=0.95, resamples=10_000, seed=0):
+    """Gain in test accuracy of one strategy over another, paired by draw, for each budget.
+
+    The interval is the percentile bootstrap interval of the mean difference [1]_, resampled over
+    the draws. It is narrow for few draws: with 5 draws of a normal variable, a nominal 95 %
+    interval covers the true mean in about 84 % of cases, with 10 in about 90 %.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `study`.
+    strategy, baseline : str
+        Names in ``table["strategy"]``.
+    confidence : float
+        Level of the interval, between 0 and 1.
+    resamples : int
+        Number of bootstrap resamples.
+    seed : int
+        Seed of the resampling.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each budget: ``strategy``, ``baseline``, ``budget``, ``gain`` (mean
+        difference), ``low``, ``high``, ``n`` (draws that both have), ``wins`` (draws in which
+        the strategy is better). With one draw there is no interval: NaN.
+
+    Raises
+    ------
+    ValueError
+        If columns or names are missing, a trial occurs twice, or no draw is shared.
+
+    References
+    ----------
+    .. [1] B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, Chapman & Hall, 1993,
+       chapter 13.
+    """
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence is {confidence!r}; it must lie between 0 and 1.")
+    check_integers("resamples", [resamples], smallest=1)
+    differences = _paired_differences(table, strategy, baseline)
+    gains = []
+    for budget, sample in differences.groupby(level="budget"):
+        sample = sample.to_numpy()
+        low, high = _interval(sample, confidence, resamples, seed)
+        gains.append((strategy, baseline, budget, sample.mean(), low, high, len(sample),
+                      int((sample > 0).sum())))
+    columns = ["strategy", "baseline", "budget", "gain", "low", "high", "n", "wins"]
+    return pd.DataFrame(gains, columns=columns)
+
+
+def hurts(table, strategy, baseline, *, confidence=0.95):
+    """Find negative transfer: budgets at which a strategy is worse than the baseline.
+
+    A budget is listed when the whole interval of `transfer_gain` lies below zero. Then the loss
+    is larger than the luck of drawing these training sets explains. That says nothing about other
+    source models, other targets or better-tuned settings; and an empty result is no proof of
+    harmlessness, as few draws give little power. Each budget is judged on its own: among many,
+    some may be listed by chance.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `study`.
+    strategy, baseline : str
+        Names in ``table["strategy"]``.
+    confidence : float
+        Level of the interval, between 0 and 1.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `transfer_gain` with ``high < 0``; empty where nothing speaks for harm.
+    """
+    gain = transfer_gain(table, strategy, baseline, confidence=confidence)
+    return gain[gain["high"] < 0].reset_index(drop=True)
+
+
+def crossover(table, strategy, baseline, *, confidence=0.95):
+    """Find the smallest budget at which a strategy's gain is no longer clear.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `study`.
+    strategy, baseline : str
+        Names in ``table["strategy"]``.
+    confidence : float
+        Level of the interval, between 0 and 1.
+
+    Returns
+    -------
+    int or None
+        Smallest budget whose interval of `transfer_gain` does not lie wholly above zero; None
+        if the strategy still gains at the largest budget measured.
+    """
+    gain = transfer_gain(table, strategy, baseline, confidence=confidence)
+    unclear = gain.loc[~(gain["low"] > 0), "budget"]
+    return None if unclear.empty else int(unclear.min())
+
+
+def summary(table, column="accuracy", *, decimals=2):
+    """Write mean and standard deviation over the draws as a wide table for reading.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `study`.
+    column : str
+        Which measurement.
+    decimals : int
+        Digits after the point.
+
+    Returns
+    -------
+    pandas.DataFrame of str
+        A row for each strategy in order of appearance, a column for each budget, cells like
+        ``"0.68 ± 0.07"``; one draw has no ``±``, and a cell with fewer draws than others says so.
+    """
+    require_columns(table, *KEY, column)
+    groups = table.groupby(["strategy", "budget"], sort=False)[column]
+    cells = groups.agg(["mean", "std", "count"])
+    most = cells["count"].max()
+    texts = [
+        f"{mean:,.{decimals}f}"
+        + (f" ± {std:,.{decimals}f}" if count > 1 else "")
+        + (f" (n={count})" if count < most else "")
+        for mean, std, count in cells.itertuples(index=False)
+    ]
+    wide = pd.Series(texts, index=cells.index, dtype=object).unstack(fill_value="")
+    wide = wide.loc[table["strategy"].unique(), sorted(table["budget"].unique())]
+    return wide.rename_axis(index="strategy", columns="labels per class")
+
+
+def require_columns(table, *columns):
+    """Refuse what is not a table with rows and these columns.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        What to check.
+    *columns : str
+        Names that must be there.
+
+    Raises
+    ------
+    TypeError
+        If ``table`` is not a pandas table.
+    ValueError
+        If it has no rows or lacks a column.
+    """
+    if not isinstance(table, pd.DataFrame):
+        raise TypeError(
+            f"table is a {type(table).__name__}; give the pandas table that study() returns."
+        )
+    absent = [column for column in columns if column not in table.columns]
+    if absent:
+        raise ValueError(f"table lacks {absent}; it has the columns {list(table.columns)}.")
+    if table.empty:
+        raise ValueError("table has no rows; give the result of a study with at least one trial.")
+
+
+def check_integers(parameter, values, *, smallest):
+    """Return distinct integers that are not too small, as a list of int."""
+    try:
+        values = list(values)
+    except TypeError:
+        raise TypeError(f"{parameter} is {values!r}; give a sequence of integers.") from None
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
+            raise ValueError(f"{parameter} has {value!r}; integers >= {smallest} are allowed.")
+    if not values or len(set(values)) < len(values):
+        raise ValueError(
+            f"{parameter} is {values!r}; give at least one integer, and each only once."
+        )
+    return [int(value) for value in values]
+
+
+def _paired_differences(table, strategy, baseline):
+    """Return accuracy of strategy minus baseline, indexed by the budget and seed both have."""
+    require_columns(table, *KEY, "accuracy")
+    known = list(table["strategy"].unique())
+    for parameter, name in (("strategy", strategy), ("baseline", baseline)):
+        if name not in known:
+            raise ValueError(f"{parameter} is {name!r}; the table has {known}.")
+    if strategy == baseline:
+        raise ValueError(f"strategy and baseline are both {strategy!r}; compare two of {known}.")
+    if table.duplicated(list(KEY)).any() or not np.isfinite(table["accuracy"]).all():
+        raise ValueError(
+            "table has a trial twice or an accuracy that is not finite; give study()'s result."
+        )
+    accuracy = table.set_index(["budget", "seed"]).groupby("strategy")["accuracy"]
+    differences = (accuracy.get_group(strategy) - accuracy.get_group(baseline)).dropna()
+    if differences.empty:
+        raise ValueError(
+            f"{strategy!r} and {baseline!r} share no budget and seed; measure both on the same."
+        )
+    return differences
+
+
+def _interval(sample, confidence, resamples, seed):
+    """Bootstrap the mean of a sample; a constant sample has a point, a single value nothing."""
+    if len(sample) < 2:
+        return np.nan, np.nan
+    if np.ptp(sample) == 0:
+        return sample.mean(), sample.mean()
+    result = stats.bootstrap(
+        (sample,), np.mean, n_resamples=resamples, confidence_level=confidence,
+        method="percentile", rng=np.random.default_rng(seed),
+    )
+    return tuple(result.confidence_interval)
