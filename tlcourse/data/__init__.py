@@ -4,10 +4,21 @@ Design choices
 --------------
 - ``load(name)`` is the one door: embedded, rendered and downloaded domains alike.
 - Embedded and rendered domains need no network; downloads are verified before use.
+- Your own pictures come in by ``load_image_folder``; any arrays by ``Domain`` itself.
 """
+
+import numpy as np
 
 from tlcourse.data import embedded
 from tlcourse.data.domain import Domain, Split, few_shot_split
+from tlcourse.data.downloads import DOWNLOADS, fetch_download, load_download, resize_images
+from tlcourse.data.fetching import DownloadError, cache_dir
+from tlcourse.data.folders import (
+    ImageFolder,
+    ImageFolderError,
+    load_image_folder,
+    write_image_folder,
+)
 
 _EMBEDDED = {
     "handwritten-digits": embedded.handwritten_digits,
@@ -22,4 +33,74 @@ _RENDERED = {
     "rendered-signs": embedded.rendered_signs,
 }
 
-__all__ = ["Domain", "Split", "few_shot_split", "load", "names"]
+__all__ = [
+    "Domain",
+    "DownloadError",
+    "ImageFolder",
+    "ImageFolderError",
+    "Split",
+    "cache_dir",
+    "fetch_download",
+    "few_shot_split",
+    "load",
+    "load_download",
+    "load_image_folder",
+    "names",
+    "resize_images",
+    "write_image_folder",
+]
+
+
+def names():
+    """List the domains that `load` knows.
+
+    Returns
+    -------
+    tuple of str
+        Embedded, rendered and downloaded domains, in this order.
+    """
+    return (*_EMBEDDED, *_RENDERED, *DOWNLOADS)
+
+
+def load(name, *, n=None, seed=0):
+    """Load a domain by its name.
+
+    Parameters
+    ----------
+    name : str
+        One of `names`. Downloaded domains give their published training part; for the test part
+        call `load_download`.
+    n : int, optional
+        Number of examples. A rendered domain renders so many; of any other a random choice of
+        so many is kept. By default all, or the rendered domain's usual number.
+    seed : int
+        Seed of rendering and choice. The bundled and downloaded data themselves never vary.
+
+    Returns
+    -------
+    Domain
+
+    Raises
+    ------
+    ValueError
+        If the name is unknown, or ``n`` is not between 1 and the number of examples.
+    DownloadError
+        If a download can neither be found in the cache nor fetched.
+
+    Examples
+    --------
+    >>> load("handwritten-digits")
+    Domain('handwritten-digits', 1797 x 32x32x1, 10 classes)
+    """
+    if name not in names():
+        raise ValueError(f"name is {name!r}; the domains are {', '.join(names())}.")
+    if n is not None and (not isinstance(n, int | np.integer) or n < 1):
+        raise ValueError(f"n is {n!r}; give the number of examples, an integer >= 1, or None.")
+    if name in _RENDERED:
+        return _RENDERED[name](seed=seed, **({} if n is None else {"n": n}))
+    domain = _EMBEDDED[name]() if name in _EMBEDDED else load_download(name)
+    if n is None:
+        return domain
+    if n > len(domain):
+        raise ValueError(f"n is {n}, but {name!r} has {len(domain)} examples; give at most these.")
+    return domain.subset(np.random.default_rng(seed).permutation(len(domain))[:n])

@@ -1,0 +1,376 @@
+"""The training loop, and what it needs before and after: batches, devices, predictions.
+
+Design choices
+--------------
+- One explicit loop, which is meant to be read: it trains any module from inputs to logits, whole
+  or in part, and every method of the course that needs no loop of its own goes through it.
+- AdamW with a one-cycle learning rate by default: it needs little tuning on small data.
+- Only what requires a gradient is given to the optimiser. Given frozen parameters, weight decay
+  or a stale momentum would move them.
+- Batches are equal in size but for one example, so no last batch of a single example breaks
+  BatchNorm or weighs more than the others.
+- Losses are added up on the device; the host waits for it once per epoch only.
+"""
+
+import copy
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from tlcourse.data import Domain
+from tlcourse.evaluation import evaluate_logits
+from tlcourse.torch.devices import choose_device, seeded
+from tlcourse.torch.freezing import match_names
+from tlcourse.torch.models import TransferModel, count_parameters
+
+
+class DivergedError(RuntimeError):
+    """The loss became infinite or NaN."""
+
+
+@dataclass
+class History:
+    """What happened during a training.
+
+    Attributes
+    ----------
+    loss : list of float
+        Mean training loss of each epoch, in nats for cross-entropy.
+    validation_loss, validation_accuracy : list of float
+        After each epoch; empty without validation data.
+    best_epoch : int or None
+        Epoch (from 0) whose weights were restored, if training was to stop early.
+    steps : int
+        Updates made.
+    seconds : float
+        Wall-clock time, validation included.
+    trained_parameters : int
+        Numbers that could change.
+    device : str
+        Where it ran.
+    """
+
+    loss: list = field(default_factory=list)
+    validation_loss: list = field(default_factory=list)
+    validation_accuracy: list = field(default_factory=list)
+    best_epoch: int | None = None
+    steps: int = 0
+    seconds: float = 0.0
+    trained_parameters: int = 0
+    device: str = "cpu"
+
+
+def fit(
+    model,
+    train,
+    validation=None,
+    *,
+    epochs=20,
+    steps=None,
+    lr=1e-3,
+    batch_size=32,
+    weight_decay=0.01,
+    loss=F.cross_entropy,
+    penalty=None,
+    augment=None,
+    patience=None,
+    seed=0,
+    device="auto",
+    progress=False,
+):
+    """Train what is not frozen in a model, with AdamW and a one-cycle learning rate.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From inputs (images ``(n, c, h, w)`` in [0, 1], or rows ``(n, d)``) to logits ``(n, k)``.
+        Changed in place, moved to the device, and left there in evaluation mode.
+    train, validation : Domain
+        The validation set chooses nothing unless ``patience`` is given.
+    epochs : int
+        Passes over the training set.
+    steps : int, optional
+        Number of updates; given, it replaces ``epochs``.
+    lr : float or dict of str to float
+        Peak learning rate; or one for each glob on parameter names, such as
+        ``{"backbone.*": 1e-4, "head.*": 1e-3}``. The first glob that matches counts.
+    batch_size : int
+        Largest number of examples in an update.
+    weight_decay : float
+        AdamW's decoupled weight decay (Loshchilov and Hutter, 2019).
+    loss : callable
+        ``loss(logits, labels) -> scalar tensor``.
+    penalty : callable, optional
+        ``penalty(model) -> scalar tensor``, added to the loss of each update.
+    augment : callable, optional
+        ``augment(images) -> images`` of the same shape ``(n, c, h, w)``, on training batches.
+    patience : int, optional
+        Stop after so many epochs without a lower validation loss, and restore the best weights.
+    seed : int
+        Seed of order, dropout and augmentation.
+    device : str
+        See `choose_device`.
+    progress : bool
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        If nothing can be trained, a number is out of range, a glob matches nothing, or a
+        parameter has no learning rate.
+    DivergedError
+        If the loss is no longer finite.
+
+    Examples
+    --------
+    >>> history = fit(model, split.train, split.validation, epochs=30, patience=5)
+    """
+    _check_training(model, train, validation, patience)
+    _check_positive(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
+    device = choose_device(device)
+    model.to(device)
+    batches = -(-len(train) // batch_size)
+    total = epochs * batches if steps is None else steps
+    optimiser, schedule = make_optimiser(model, lr, weight_decay, total)
+    history = History(trained_parameters=count_parameters(model, trainable=True),
+                      device=str(device))
+    keeper = _BestWeights(patience)
+    order = np.random.default_rng(seed)
+    start = perf_counter()
+    with seeded(seed, device), tqdm(total=total, disable=not progress, unit="step") as bar:
+        while history.steps < total and not keeper.is_exhausted:
+            model.train()
+            total_loss = torch.zeros((), device=device)
+            parts = np.array_split(order.permutation(len(train)), batches)[: total - history.steps]
+            for rows in parts:
+                inputs, labels = to_batch(train, rows, device)
+                if augment is not None:
+                    inputs = augment(inputs)
+                batch_loss = loss(model(inputs), labels)
+                if penalty is not None:
+                    batch_loss = batch_loss + penalty(model)
+                optimiser.zero_grad()
+                batch_loss.backward()
+                optimiser.step()
+                schedule.step()
+                total_loss += batch_loss.detach()
+                bar.update()
+            history.steps += len(parts)
+            _record(history, total_loss.item() / len(parts), model, validation, device)
+            keeper.look(model, history)
+            bar.set_postfix(loss=f"{history.loss[-1]:.3f}")
+    keeper.restore(model, history)
+    history.seconds = perf_counter() - start
+    model.eval()
+    return history
+
+
+def predict(model, inputs, *, batch_size=256, device="auto"):
+    """Compute logits.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From inputs to logits. Its training mode is kept.
+    inputs : ndarray of float32
+        Images ``(n, h, w, c)`` in [0, 1], or rows ``(n, d)``.
+    batch_size : int
+        Examples computed at once.
+    device : str
+        See `choose_device`; the model is moved there.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+
+    Raises
+    ------
+    ValueError
+        If the inputs are neither images nor rows.
+    """
+    inputs = inputs if isinstance(inputs, np.ndarray) else np.asarray(inputs, dtype=np.float32)
+    if inputs.ndim not in (2, 4) or not len(inputs):
+        raise ValueError(
+            f"inputs have shape {inputs.shape}; give at least one image (n, h, w, c) or row (n, d)."
+        )
+    device = choose_device(device)
+    was_training = model.training
+    model.to(device).eval()
+    outputs = []
+    with torch.inference_mode():
+        for start in range(0, len(inputs), batch_size):
+            outputs.append(model(to_tensor(inputs[start : start + batch_size], device)).cpu())
+    model.train(was_training)
+    return torch.cat(outputs).float().numpy()
+
+
+def extract_features(model, inputs, *, batch_size=256, device="auto"):
+    """Compute what the head sees: one feature vector for each input.
+
+    Parameters
+    ----------
+    model : TransferModel or torch.nn.Module
+        A model with a ``backbone``, or a backbone itself.
+    inputs : ndarray of float32
+        Images ``(n, h, w, c)`` in [0, 1], or rows ``(n, d)``.
+    batch_size : int
+        Examples computed at once.
+    device : str
+        See `choose_device`; the model is moved there.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, feature_dim)
+    """
+    net = model.backbone if isinstance(model, TransferModel) else model
+    return predict(net, inputs, batch_size=batch_size, device=device)
+
+
+def evaluate(model, domain, *, device="auto"):
+    """Measure accuracy, recall per class and confusion on a domain.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From inputs to logits, one for each class of the domain.
+    domain : Domain
+        Labelled examples that were not trained on.
+    device : str
+        See `choose_device`.
+
+    Returns
+    -------
+    tlcourse.evaluation.Evaluation
+    """
+    logits = predict(model, domain.inputs, device=device)
+    return evaluate_logits(logits, domain.labels, domain.class_names)
+
+
+def make_optimiser(model, lr, weight_decay, total_steps):
+    """Make AdamW and a one-cycle schedule for what is not frozen.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        The parameters' owner.
+    lr : float or dict of str to float
+        As for `fit`.
+    weight_decay : float
+        As for `fit`.
+    total_steps : int
+        Length of the cycle (Smith and Topin, 2018), in updates.
+
+    Returns
+    -------
+    optimiser : torch.optim.AdamW
+    schedule : torch.optim.lr_scheduler.OneCycleLR
+
+    Raises
+    ------
+    ValueError
+        If nothing can be trained, a glob matches nothing, or a parameter has no learning rate.
+    """
+    trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    if not trainable:
+        raise ValueError("model has no parameter to train: all are frozen; unfreeze some first.")
+    rates = lr if isinstance(lr, dict) else {"*": lr}
+    if any(not rate > 0 for rate in rates.values()):
+        raise ValueError(f"lr is {lr!r}; rates must be > 0 (to keep a layer still, freeze it).")
+    match_names(dict(model.named_parameters()), rates, "parameters")
+    groups = {pattern: [] for pattern in rates}
+    for name, parameter in trainable.items():
+        pattern = next((glob for glob in rates if fnmatchcase(name, glob)), None)
+        if pattern is None:
+            raise ValueError(
+                f"lr {lr!r} has no rate for the parameter {name!r}; add a glob for it, such as "
+                "'*', or freeze it."
+            )
+        groups[pattern].append(parameter)
+    groups = {pattern: members for pattern, members in groups.items() if members}
+    optimiser = torch.optim.AdamW(
+        [{"params": members, "lr": rates[pattern]} for pattern, members in groups.items()],
+        weight_decay=weight_decay,
+    )
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [rates[pattern] for pattern in groups], total_steps=max(2, total_steps)
+    )
+    return optimiser, schedule
+
+
+def to_tensor(inputs, device):
+    """Bring NumPy inputs to a device: images become ``(n, c, h, w)``, rows stay ``(n, d)``."""
+    tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)).to(device)
+    return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
+
+
+def to_batch(domain, rows, device):
+    """Bring some examples of a domain to a device: inputs float32 and labels int64."""
+    return to_tensor(domain.inputs[rows], device), torch.from_numpy(domain.labels[rows]).to(device)
+
+
+class _BestWeights:
+    """Keeps the weights of the epoch with the lowest validation loss."""
+
+    def __init__(self, patience):
+        self.patience, self.best, self.state = patience, None, None
+        self.is_exhausted = False
+
+    def look(self, model, history):
+        """Keep the weights if they are the best so far; give up after ``patience`` epochs."""
+        if self.patience is None:
+            return
+        losses = history.validation_loss
+        if self.best is None or losses[-1] < losses[self.best]:
+            self.best = len(losses) - 1
+            self.state = copy.deepcopy(model.state_dict())
+        self.is_exhausted = len(losses) - 1 - self.best >= self.patience
+
+    def restore(self, model, history):
+        """Put the best weights back."""
+        if self.state is not None:
+            model.load_state_dict(self.state)
+            history.best_epoch = self.best
+
+
+def _record(history, mean_loss, model, validation, device):
+    """Write down an epoch, and stop a training that has no future."""
+    if not np.isfinite(mean_loss):
+        raise DivergedError(
+            f"the loss is {mean_loss} after {history.steps} updates; lower lr, or check the loss."
+        )
+    history.loss.append(mean_loss)
+    if validation is not None:
+        measured = evaluate(model, validation, device=device)
+        history.validation_loss.append(measured.log_loss)
+        history.validation_accuracy.append(measured.accuracy)
+
+
+def _check_training(model, train, validation, patience):
+    """Refuse arguments of the wrong kind."""
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
+    for name, domain in (("train", train), ("validation", validation)):
+        if domain is None and name == "validation":
+            continue
+        if not isinstance(domain, Domain):
+            raise TypeError(f"{name} is a {type(domain).__name__}; give a tlcourse.data.Domain.")
+        if not len(domain):
+            raise ValueError(f"{name} has no examples; give at least one.")
+    if patience is not None and validation is None:
+        raise ValueError(f"patience is {patience}, but there is no validation set; give one.")
+
+
+def _check_positive(**numbers):
+    """Refuse numbers below one; None means not given."""
+    for name, number in numbers.items():
+        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
+            raise ValueError(f"{name} is {number!r}; it must be an integer >= 1.")
