@@ -1,4 +1,4 @@
-"""The first two ways to transfer: fine-tune a pretrained model, or probe its features.
+"""Ways to adapt a pretrained model: fine-tune more or less of it, or probe its features.
 
 Design choices
 --------------
@@ -6,7 +6,11 @@ Design choices
   them.
 - The linear probe is scikit-learn's logistic regression, written into the model's head. So its
   optimum is exact, and the probed model is a model like any other.
+- Every method gets the same budget of updates, also the one that works in phases. So a
+  comparison of methods compares nothing else.
 """
+
+from time import perf_counter
 
 import numpy as np
 import torch
@@ -15,10 +19,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tlcourse.torch.freezing import freeze, unfreeze
-from tlcourse.torch.training import extract_features, fit
+from tlcourse.torch.parameter import layer_names, unfreeze_last
+from tlcourse.torch.training import History, extract_features, fit
 
 
-def fine_tune(model, train, validation=None, *, method="full", **fit_options):
+def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_options):
     """Adapt a pretrained model to the target.
 
     Parameters
@@ -27,9 +32,14 @@ def fine_tune(model, train, validation=None, *, method="full", **fit_options):
         Changed in place.
     train, validation : Domain
         Labelled target examples.
-    method : {"full", "head"}
-        ``"full"`` trains everything; ``"head"`` keeps the backbone frozen, computes its features
-        once, and trains the head on them.
+    method : {"full", "head", "last", "gradual", "lp-ft"}
+        ``"full"`` trains everything. ``"head"`` keeps the backbone frozen, computes its features
+        once, and trains the head on them. ``"last"`` trains the last layers. ``"gradual"`` trains
+        in phases: the head first, then in each phase one layer more; the updates are shared
+        out equally and each phase has its own learning-rate cycle. ``"lp-ft"`` sets the head by
+        `linear_probe`, then trains everything.
+    last : int, optional
+        For ``"last"``: how many layers, the head included (see `layer_names`).
     **fit_options
         Passed on to `fit`.
 
@@ -40,14 +50,25 @@ def fine_tune(model, train, validation=None, *, method="full", **fit_options):
     Raises
     ------
     ValueError
-        If the method is unknown.
+        If the method is unknown, ``last`` does not go with it, or there are fewer updates than
+        phases.
+
+    References
+    ----------
+    "gradual": Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification",
+    ACL 2018, section 3.3. "lp-ft": Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can
+    Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022.
     """
-    if method == "full":
-        unfreeze(model, "*")
-        return fit(model, train, validation, **fit_options)
-    if method == "head":
-        return _train_head(model, train, validation, **fit_options)
-    raise ValueError(f"method is {method!r}; it must be 'full' or 'head'.")
+    methods = {"full": _train_all, "head": _train_head, "last": _train_last,
+               "gradual": _train_gradually, "lp-ft": _probe_then_train}
+    if method not in methods:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(methods)}.")
+    if (last is not None) != (method == "last"):
+        raise ValueError(f"last is {last!r} and method {method!r}; 'last' needs a number of "
+                         "layers, such as last=2, and the other methods take none.")
+    if method == "last":
+        fit_options["last"] = last
+    return methods[method](model, train, validation, **fit_options)
 
 
 def linear_probe(model, train, *, c=1.0, device="auto"):
@@ -100,6 +121,12 @@ def linear_probe(model, train, *, c=1.0, device="auto"):
     return model.eval()
 
 
+def _train_all(model, train, validation, **fit_options):
+    """Train everything."""
+    unfreeze(model, "*")
+    return fit(model, train, validation, **fit_options)
+
+
 def _train_head(model, train, validation, *, augment=None, device="auto", **fit_options):
     """Train the head on features that are computed once."""
     if augment is not None:
@@ -114,3 +141,45 @@ def _train_head(model, train, validation, *, augment=None, device="auto", **fit_
         for domain in (train, validation)
     ]
     return fit(model.head, *domains, device=device, **fit_options)
+
+
+def _train_last(model, train, validation, *, last, **fit_options):
+    """Train the last layers and keep those below still."""
+    unfreeze_last(model, last)
+    return fit(model, train, validation, **fit_options)
+
+
+def _train_gradually(
+    model, train, validation, *, epochs=20, steps=None, batch_size=32, seed=0, **fit_options
+):
+    """Train the head, then one layer more in each phase."""
+    phases = len(layer_names(model))
+    total = epochs * -(-len(train) // batch_size) if steps is None else steps
+    if total < phases:
+        raise ValueError(
+            f"{total} updates are too few for {phases} phases, one for each layer; give more "
+            "epochs or steps."
+        )
+    whole = History()
+    for phase, share in enumerate(np.array_split(np.arange(total), phases)):
+        unfreeze_last(model, phase + 1)
+        part = fit(model, train, validation, steps=len(share), batch_size=batch_size,
+                   seed=seed + phase, **fit_options)
+        if part.best_epoch is not None:
+            whole.best_epoch = len(whole.loss) + part.best_epoch
+        for name in ("loss", "validation_loss", "validation_accuracy"):
+            getattr(whole, name).extend(getattr(part, name))
+        whole.steps += part.steps
+        whole.seconds += part.seconds
+    whole.trained_parameters, whole.device = part.trained_parameters, part.device
+    return whole
+
+
+def _probe_then_train(model, train, validation, *, device="auto", **fit_options):
+    """Set the head by logistic regression, then train everything."""
+    start = perf_counter()
+    linear_probe(model, train, device=device)
+    probing = perf_counter() - start
+    history = _train_all(model, train, validation, device=device, **fit_options)
+    history.seconds += probing
+    return history

@@ -20,9 +20,9 @@ RECIPES = {
     "letters": {
         "net": "small-cnn",
         "domain": "rendered-letters",
-        "examples": 12_000,
+        "examples": 25_000,
         "held_out": 1_000,
-        "epochs": 12,
+        "epochs": 6,
         "batch_size": 64,
         "lr": 3e-3,
         "seed": 0,
@@ -30,9 +30,9 @@ RECIPES = {
     "signs": {
         "net": "small-resnet",
         "domain": "rendered-signs",
-        "examples": 12_000,
+        "examples": 25_000,
         "held_out": 1_000,
-        "epochs": 12,
+        "epochs": 8,
         "batch_size": 64,
         "lr": 3e-3,
         "seed": 0,

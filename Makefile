@@ -1,0 +1,54 @@
+# make book   build the site          make lab    open the notebooks in JupyterLab
+# make test   test package and book   make clean  remove what was built
+#
+# Each makes .venv and installs what is missing first. Another Python: make book PYTHON=python3.12
+
+PYTHON ?= python3
+WORKERS ?= 2
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+SITE := _build/html/index.html
+PACKAGE := $(shell find tlcourse -name '*.py' -o -name '*.safetensors' -o -name '*.json')
+BOOK := _config.yml _toc.yml $(shell find book -type f -not -path '*/.ipynb_checkpoints/*')
+
+# One thread for each of the worker processes: more would only wait for each other.
+TEST_SETTINGS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+
+.DELETE_ON_ERROR:
+.PHONY: help book test lab clean
+
+help:
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+
+book: $(SITE)
+	@echo
+	@echo "The site is built. Open this file in a browser:"
+	@echo "  $(CURDIR)/$(SITE)"
+
+test: $(INSTALLED)
+	$(TEST_SETTINGS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
+	    --nbval-cell-timeout 180 tests book
+
+lab: $(INSTALLED)
+	$(BIN)/jupyter lab book
+
+clean:
+	rm -rf _build
+
+$(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
+	$(BIN)/jupyter-book build . -n -W --keep-going
+	@touch $@
+
+# Executed notebooks are kept in a cache that knows their text only. So it goes when the code goes.
+_build/.executed-with: $(PACKAGE) requirements.txt
+	@rm -rf _build/.jupyter_cache
+	@mkdir -p _build
+	@touch $@
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "$(PYTHON) is too old; use Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
