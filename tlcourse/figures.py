@@ -11,6 +11,7 @@ Design choices
   figures look alike.
 """
 
+from contextlib import contextmanager
 from itertools import cycle, islice
 
 import matplotlib as mpl
@@ -56,15 +57,20 @@ _STYLE = {
 }
 
 
+@contextmanager
 def book_style():
     """Make the look of the book's figures a context: ``with book_style(): plt.subplots(...)``.
 
-    Returns
-    -------
-    context manager
-        Restores all settings at its end.
+    Yields
+    ------
+    None
+        All settings are restored at the end.
     """
-    return mpl.rc_context(_STYLE)
+    with mpl.rc_context(_STYLE):
+        yield
+        # a notebook's first figure switches this on; switched off again, no figure would be shown
+        interactive = mpl.is_interactive()
+    mpl.interactive(interactive)
 
 
 @book_style()

@@ -16,7 +16,6 @@ import torch
 from torch import nn
 
 from tlcourse.torch.freezing import freeze, unfreeze
-from tlcourse.torch.models import Backbone, TransferModel
 from tlcourse.torch.training import evaluate
 
 # torchvision's names for the lists of layers themselves, not for one layer
@@ -302,17 +301,15 @@ def interpolate(start, end, alpha):
         raise ValueError(f"alpha is {alpha!r}; it must be in [0, 1].")
     low, high = start.state_dict(), end.state_dict()
     differing = [name for name in {**low, **high}
-                 if name not in low or name not in high or low[name].shape != high[name].shape]
+                 if not (name in low and name in high and low[name].shape == high[name].shape)]
     if differing:
         raise ValueError(
             f"start and end differ in structure at {differing[0]!r}; give two models of the same "
             "net and the same classes."
         )
-    mixed = {
-        name: torch.lerp(low[name], high[name].to(low[name].device), float(alpha))
-        if low[name].is_floating_point() else (high if alpha > 0 else low)[name]
-        for name in low
-    }
+    mixed = {name: torch.lerp(tensor, high[name].to(tensor.device), float(alpha))
+             if tensor.is_floating_point() else (high if alpha > 0 else low)[name]
+             for name, tensor in low.items()}
     model = copy.deepcopy(start)
     model.load_state_dict(mixed)
     return model
@@ -373,7 +370,7 @@ def copy_parameters(source, target):
     if not set(copied) & dict(target.named_parameters()).keys():
         few = "; ".join(f"{name!r}: {why}" for name, why in list(skipped.items())[:4])
         raise ValueError(f"source and target share no parameter by name and shape ({few}); "
-                         "rename the source's entries or choose another source.")
+                         "rename entries or choose another source.")
     with torch.no_grad():
         for name in copied:
             wanted[name].copy_(given[name])
@@ -394,12 +391,9 @@ def _members(module, prefix=""):
     for name, parameter in module.named_parameters(recurse=False):
         yield prefix + name, parameter
     for name, child in module.named_children():
-        if next(child.parameters(), None) is None and next(child.buffers(), None) is None:
+        if name == "preprocess" or not child.state_dict():
             continue
-        goes_in = isinstance(child, Backbone | TransferModel) or name in _LISTS_OF_LAYERS
-        if name == "preprocess":
-            continue
-        if goes_in and next(child.children(), None) is not None:
+        if name in _LISTS_OF_LAYERS and next(child.children(), None) is not None:
             yield from _members(child, f"{prefix}{name}.")
         else:
             yield prefix + name, child

@@ -13,10 +13,10 @@ import copy
 
 import torch
 from torch import fx, nn
-from torchvision.models.feature_extraction import create_feature_extractor
+from torchvision.ops import StochasticDepth
 
 from tlcourse.torch.devices import seeded
-from tlcourse.torch.models import Backbone, TransferModel
+from tlcourse.torch.models import Backbone, Preprocess, TransferModel
 from tlcourse.torch.parameter import check_depth, layer_names, layers
 
 
@@ -122,40 +122,80 @@ def cut(model, layer):
     net = model.backbone if isinstance(model, TransferModel) else model
     if not isinstance(net, Backbone):
         raise TypeError(f"model is a {type(model).__name__}; give a Backbone or a TransferModel.")
-    members = layers(model)
-    names = [name for name in layer_names(model) if ".body." in f".{name}"]
+    names = [name for name in layer_names(model) if name != "head"]
     if layer not in names:
         raise ValueError(f"layer is {layer!r}; one can cut after {', '.join(names)}.")
     if net.name.startswith("swin"):
-        raise ValueError(f"{net.name!r} keeps channels last inside; it cannot be cut here.")
-    prefix = "backbone.body." if isinstance(model, TransferModel) else "body."
-    last = [name.removeprefix(prefix) for name in members[layer]
-            if isinstance(model.get_submodule(name.rpartition(".")[0]), nn.Module)
-            and name not in dict(model.named_parameters())][-1]
-    body = create_feature_extractor(copy.deepcopy(net.body), [last])
-    _pool_output(body)
-    pooled = Backbone(net.name, copy.deepcopy(net.preprocess), body, 0).eval()
-    with torch.no_grad():
-        device = next(body.parameters()).device
-        images = torch.zeros(1, net.preprocess.channels, *[net.preprocess.size] * 2, device=device)
-        pooled.feature_dim = pooled(images).shape[1]
+        raise ValueError(f"{net.name!r} keeps channels last inside, so it cannot be cut here.")
+    modules = dict(model.named_modules())
+    last = [name for name in layers(model)[layer] if name in modules][-1]
+    body = _run_up_to(copy.deepcopy(net.body), last.partition("body.")[2])
+    pooled = Backbone(net.name, copy.deepcopy(net.preprocess), body, 0).train(net.training)
+    pooled.feature_dim = _count_features(pooled)
     return pooled
 
 
-def _pool_output(body):
-    """Let a traced net return the pooled features instead of a dict of its one output."""
-    for node in body.graph.nodes:
-        if node.op == "output":
-            (features,) = node.args[0].values()
-            with body.graph.inserting_before(node):
-                node.args = (body.graph.call_function(_average, (features,)),)
-    body.graph.lint()
-    body.recompile()
+def trace(net):
+    """Write down what a net computes, as a graph of its layers.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        A net without choices that depend on the values of its input.
+
+    Returns
+    -------
+    torch.fx.Graph
+    """
+    was_training = net.training
+    graph = _Tracer().trace(net.eval())
+    net.train(was_training)
+    return graph
 
 
-@fx.wrap
-def _average(features):
-    """Average ``(n, c, h, w)`` over space or ``(n, tokens, d)`` over tokens: ``(n, d)``."""
+class _Tracer(fx.Tracer):
+    """Traces into all but PyTorch's layers and those that depend on the training mode."""
+
+    def is_leaf_module(self, module, name):
+        """Keep preprocessing and stochastic depth whole."""
+        return isinstance(module, Preprocess | StochasticDepth) or super().is_leaf_module(
+            module, name
+        )
+
+
+def _run_up_to(body, layer):
+    """Make the part of a net that computes a layer's output, averaged."""
+    graph = trace(body)
+    nodes = list(graph.nodes)
+    end = max(row for row, node in enumerate(nodes)
+              if layer in node.meta.get("nn_module_stack", ()))
+    with graph.inserting_before(nodes[-1]):
+        nodes[-1].args = (graph.call_function(average_features, (nodes[end],)),)
+    for node in reversed(nodes[end + 1 : -1]):
+        graph.erase_node(node)
+    return fx.GraphModule(body, graph)
+
+
+def average_features(features):
+    """Average feature maps over space or tokens over the image.
+
+    Parameters
+    ----------
+    features : torch.Tensor of float
+        Shape ``(n, c, h, w)``, ``(n, tokens, c)`` or ``(n, c)``.
+
+    Returns
+    -------
+    torch.Tensor of float, shape (n, c)
+    """
     if features.ndim == 3:
         return features.mean(dim=1)
     return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
+
+
+def _count_features(net):
+    """Run a backbone on one black image and count what comes out."""
+    probe = copy.deepcopy(net).cpu().eval()
+    images = torch.zeros(1, probe.preprocess.channels, *[probe.preprocess.size] * 2)
+    with torch.no_grad():
+        return probe(images).shape[1]

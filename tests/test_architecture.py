@@ -1,0 +1,130 @@
+"""The house rules that a machine can check: what may import what, sizes, and the notebooks."""
+
+import ast
+import json
+import re
+from pathlib import Path
+from statistics import median
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "tlcourse").rglob("*.py"))
+NOTEBOOKS = sorted((ROOT / "book").rglob("*.ipynb"))
+CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name) and
+            path.parent.name == "book"]
+
+CORE = {"numpy", "scipy", "sklearn", "PIL", "pandas", "joblib", "tqdm", "filelock", "platformdirs",
+        "safetensors"}
+MAY_IMPORT = {  # layer: the layers below it, and third parties
+    "checks": ({"checks"}, CORE),
+    "data": ({"data", "checks"}, CORE | {"matplotlib"}),  # it ships the fonts
+    "evaluation": ({"evaluation", "checks"}, CORE),
+    "align": ({"align", "scores", "checks"}, CORE),
+    "scores": ({"scores", "checks"}, CORE),
+    "weights": ({"weights"}, CORE),
+    "study": ({"study", "data", "evaluation"}, CORE),
+    "figures": ({"figures", "study", "data", "evaluation", "scores"}, CORE | {"matplotlib"}),
+    "torch": ({"torch", "data", "evaluation", "weights", "scores", "align", "checks"},
+              CORE | {"torch", "torchvision"}),
+    "keras": ({"keras", "data", "evaluation", "weights", "scores", "align", "checks"},
+              CORE | {"keras", "tensorflow", "h5py"}),
+    "explore": ({"explore", "figures", "study"}, CORE | {"matplotlib", "ipywidgets", "IPython"}),
+    "exercises": ({"exercises", "data", "evaluation", "study", "scores", "checks"}, CORE),
+    "cli": ({"cli", "data", "weights", "torch", "exercises"}, CORE),
+    "__main__": ({"cli"}, set()),
+    "__init__": (set(), set()),
+}
+STANDARD = __import__("sys").stdlib_module_names
+
+
+def relative(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.module == "tlcourse":
+                yield from (f"tlcourse.{alias.name}" for alias in node.names)
+            else:
+                yield node.module
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_import_only_what_lies_below_them(path):
+    layer = path.relative_to(ROOT / "tlcourse").parts[0].removesuffix(".py")
+    below, third_parties = MAY_IMPORT[layer]
+    for name in imports(path):
+        top, *rest = name.split(".")
+        if top == "tlcourse":
+            assert rest[0] in below, f"{layer} must not import {name}"
+        else:
+            assert top in STANDARD or top in third_parties, f"{layer} must not import {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_files_and_functions_are_short(path):
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 400
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef):
+            first = node.body[0]
+            has_doc = ast.get_docstring(node) is not None
+            start = first.end_lineno + 1 if has_doc else first.lineno
+            lines = node.end_lineno - start + 1  # of the body, the docstring left out
+            assert lines <= 40, f"{node.name} has {lines} lines"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_the_library_asserts_unpickles_and_evaluates_nothing(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        assert not isinstance(node, ast.Assert), f"line {node.lineno}: raise an error instead"
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in {"eval", "exec", "pickle.load", "pickle.loads"}, called
+            if called == "torch.load":
+                assert "weights_only=True" in ast.unparse(node)
+    assert not {"pickle", "dill", "cloudpickle"} & set(imports(path))
+
+
+def cells(path):
+    return json.loads(path.read_text(encoding="utf-8"))["cells"]
+
+
+def source(cell):
+    text = cell["source"]
+    return text if isinstance(text, str) else "".join(text)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_notebooks_are_stored_without_outputs(path):
+    for cell in cells(path):
+        if cell["cell_type"] == "code":
+            assert cell["outputs"] == [] and cell["execution_count"] is None
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=relative)
+def test_notebook_cells_are_short_and_follow_prose(path):
+    lengths, previous = [], None
+    for cell in cells(path):
+        if cell["cell_type"] == "code":
+            lengths.append(len(source(cell).splitlines()))
+            assert previous == "markdown", f"no prose before: {source(cell)[:60]!r}"
+            assert not re.search(r"^\s*[!%]", source(cell), re.M), "no shell commands or magics"
+        previous = cell["cell_type"]
+    assert not lengths or (max(lengths) <= 30 and median(lengths) <= 8)
+
+
+@pytest.mark.parametrize("path", CHAPTERS, ids=relative)
+def test_each_chapter_asserts_its_claims(path):
+    claims = [cell for cell in cells(path) if "claim" in cell["metadata"].get("tags", [])]
+    assert claims and all("assert " in source(cell) for cell in claims)
+
+
+def test_the_table_of_contents_lists_every_notebook():
+    toc = (ROOT / "_toc.yml").read_text(encoding="utf-8")
+    for path in NOTEBOOKS:
+        assert path.relative_to(ROOT).with_suffix("").as_posix() in toc

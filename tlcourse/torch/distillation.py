@@ -1,0 +1,104 @@
+"""Distillation: a small net learns from the outputs of a large one.
+
+Design choices
+--------------
+- The teacher sees each training image once; its logits are kept. So a step costs what a step of
+  the student costs.
+- The student is trained by `fit`, the same loop as everything else.
+"""
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from tlcourse.data import Domain
+from tlcourse.torch.devices import choose_device
+from tlcourse.torch.training import fit, predict
+
+
+def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0, weight=0.9):
+    r"""Compare the student with the softened teacher and with the labels.
+
+    .. math:: \lambda T^2 \, \mathrm{KL}\big(\sigma(z^t / T) \,\|\, \sigma(z^s / T)\big)
+              + (1 - \lambda) \, \mathrm{CE}(\sigma(z^s), y)
+
+    with the weight :math:`\lambda` and the temperature :math:`T`. The factor :math:`T^2` keeps
+    the gradients of the first term comparable at every temperature.
+
+    Parameters
+    ----------
+    student_logits, teacher_logits : torch.Tensor of float, shape (n, k)
+        Unnormalised class scores.
+    labels : torch.Tensor of int64, shape (n,)
+        True classes.
+    temperature : float
+        How far both distributions are softened; 1 leaves them as they are.
+    weight : float
+        Share of the teacher, in [0, 1].
+
+    Returns
+    -------
+    torch.Tensor, scalar
+        Mean over the examples, in nats.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop
+    on deep learning, arXiv:1503.02531, section 2.
+    """
+    student = F.log_softmax(student_logits / temperature, dim=1)
+    teacher = F.log_softmax(teacher_logits / temperature, dim=1)
+    soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
+    return weight * temperature**2 * soft + (1 - weight) * F.cross_entropy(student_logits, labels)
+
+
+def distil(
+    student, teacher, train, validation=None, *, temperature=4.0, weight=0.9, device="auto",
+    **fit_options,
+):
+    """Train a student on a teacher's outputs and on the labels.
+
+    Parameters
+    ----------
+    student : torch.nn.Module
+        From inputs to logits; changed in place.
+    teacher : torch.nn.Module
+        From inputs to as many logits; not changed. It may see other inputs than the student if
+        both carry their own preprocessing.
+    train, validation : Domain
+        Labelled target examples.
+    temperature, weight : float
+        As for `distillation_loss`.
+    device : str
+        See `choose_device`.
+    **fit_options
+        Passed on to `fit`, except ``loss``. With ``augment``, the student sees augmented images
+        and the teacher's logits are those of the plain ones.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        If temperature or weight is out of range, or the teacher has other classes.
+    """
+    if not temperature > 0 or not 0 <= weight <= 1:
+        raise ValueError(f"temperature is {temperature!r} and weight {weight!r}; temperature must "
+                         "be > 0 and weight in [0, 1].")
+    logits = predict(teacher, train.inputs, device=device)
+    if logits.shape[1] != train.n_classes:
+        raise ValueError(f"teacher gives {logits.shape[1]} logits, but train has "
+                         f"{train.n_classes} classes; give the teacher a head for these classes.")
+    on = choose_device(device)
+    logits, labels = torch.from_numpy(logits).to(on), torch.from_numpy(train.labels).to(on)
+
+    def loss(outputs, rows):
+        return distillation_loss(outputs, logits[rows], labels[rows], temperature=temperature,
+                                 weight=weight)
+
+    # the loss has to know which example it sees, so examples are labelled by their row
+    rows = np.arange(len(train))
+    numbered = Domain(train.name, train.inputs, rows, tuple(map(str, rows)))
+    return fit(student, numbered, validation, loss=loss, device=device, **fit_options)

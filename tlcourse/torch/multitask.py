@@ -1,0 +1,154 @@
+"""One shared trunk for several tasks.
+
+Design choices
+--------------
+- The tasks share the backbone and have a head each. Seen as one task, the model is a
+  `TransferModel`, so everything that works on one works on it.
+- Each update sees one batch of every task, so no task is forgotten while another one learns.
+"""
+
+from time import perf_counter
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from tlcourse.torch.devices import choose_device, seeded
+from tlcourse.torch.models import TransferModel, count_parameters
+from tlcourse.torch.training import DivergedError, History, make_optimiser, to_batch
+
+
+class SharedTrunk(nn.Module):
+    """A backbone with one linear head for each task.
+
+    Parameters
+    ----------
+    backbone : Backbone or torch.nn.Module
+        Any module with ``feature_dim``. It is used, not copied.
+    n_classes : dict of str to int
+        Number of classes of each task.
+    seed : int
+        Seed of the heads' start.
+
+    Attributes
+    ----------
+    backbone : torch.nn.Module
+        Images to features.
+    tasks : torch.nn.ModuleDict of TransferModel
+        For each task the shared backbone under its own head.
+
+    Raises
+    ------
+    ValueError
+        If there is no task.
+
+    References
+    ----------
+    Caruana, "Multitask Learning", Machine Learning 28, 1997.
+    """
+
+    def __init__(self, backbone, n_classes, *, seed=0):
+        super().__init__()
+        if not n_classes:
+            raise ValueError("n_classes is empty; give {task: number of classes}.")
+        self.backbone = backbone
+        self.tasks = nn.ModuleDict({
+            task: TransferModel(backbone, k, seed=seed + row)
+            for row, (task, k) in enumerate(n_classes.items())
+        })
+
+    def forward(self, images):
+        """Map images ``(n, c, h, w)`` to a dict of logits ``(n, k)``, one for each task."""
+        features = self.backbone(images)
+        return {task: model.head(features) for task, model in self.tasks.items()}
+
+
+def fit_jointly(
+    trunk, trains, *, steps, lr=1e-3, batch_size=32, weight_decay=0.01, weights=None, seed=0,
+    device="auto",
+):
+    """Train a shared trunk on several tasks at once.
+
+    Parameters
+    ----------
+    trunk : SharedTrunk
+        Changed in place.
+    trains : dict of str to Domain
+        Labelled examples of each task of the trunk.
+    steps : int
+        Number of updates, each on one batch of every task.
+    lr : float or dict of str to float
+        As for `fit`.
+    batch_size : int
+        Largest number of examples of a task in an update.
+    weight_decay : float
+        As for `fit`.
+    weights : dict of str to float, optional
+        Weight of each task's loss; by default 1 each.
+    seed : int
+        Seed of order and dropout.
+    device : str
+        See `choose_device`.
+
+    Returns
+    -------
+    History
+        ``loss`` has one entry for each update: the weighted sum over the tasks.
+
+    Raises
+    ------
+    ValueError
+        If the tasks differ from the trunk's, or a domain has other classes than its head.
+    DivergedError
+        If the loss is no longer finite.
+    """
+    weights = weights or dict.fromkeys(trains, 1.0)
+    _check_tasks(trunk, trains, weights, steps)
+    device = choose_device(device)
+    trunk.to(device).train()
+    optimiser, schedule = make_optimiser(trunk, lr, weight_decay, steps)
+    history = History(trained_parameters=count_parameters(trunk, trainable=True),
+                      device=str(device))
+    streams = {task: _rows(len(domain), batch_size, np.random.default_rng([seed, row]))
+               for row, (task, domain) in enumerate(trains.items())}
+    losses, start = [], perf_counter()
+    with seeded(seed, device):
+        for _ in range(steps):
+            total = torch.zeros((), device=device)
+            for task, domain in trains.items():
+                inputs, labels = to_batch(domain, next(streams[task]), device)
+                logits = trunk.tasks[task](inputs)
+                total = total + weights[task] * F.cross_entropy(logits, labels)
+            optimiser.zero_grad()
+            total.backward()
+            optimiser.step()
+            schedule.step()
+            losses.append(total.detach())
+    history.loss, history.steps = torch.stack(losses).tolist(), steps
+    history.seconds = perf_counter() - start
+    trunk.eval()
+    if not np.isfinite(history.loss).all():
+        raise DivergedError("the loss is no longer finite; lower lr.")
+    return history
+
+
+def _rows(n, batch_size, order):
+    """Yield the rows of one batch after another, reshuffled in every epoch."""
+    while True:
+        yield from np.array_split(order.permutation(n), -(-n // batch_size))
+
+
+def _check_tasks(trunk, trains, weights, steps):
+    """Refuse domains that are not the trunk's tasks."""
+    if not isinstance(steps, int) or steps < 1:
+        raise ValueError(f"steps is {steps!r}; it must be an integer >= 1.")
+    for parameter, given in (("trains", trains), ("weights", weights)):
+        if set(given) != set(trunk.tasks):
+            raise ValueError(f"{parameter} has the tasks {sorted(given)}, but the trunk has "
+                             f"{sorted(trunk.tasks)}; give one entry for each.")
+    for task, domain in trains.items():
+        k = trunk.tasks[task].head.out_features
+        if domain.n_classes != k or not len(domain):
+            raise ValueError(f"trains[{task!r}] has {len(domain)} examples of {domain.n_classes} "
+                             f"classes; its head needs at least one example and {k} classes.")
