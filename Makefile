@@ -39,9 +39,9 @@ $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
 	$(BIN)/jupyter-book build . -n -W --keep-going
 	@touch $@
 
-# Executed notebooks are kept in a cache that knows their text only. So it goes when the code goes.
-_build/.executed-with: $(PACKAGE) requirements.txt
-	@rm -rf _build/.jupyter_cache
+# Pages and executed notebooks are kept by their text only. So they go when the code changes.
+_build/.executed-with: $(PACKAGE) requirements.txt _config.yml
+	@rm -rf _build
 	@mkdir -p _build
 	@touch $@
 

@@ -4,7 +4,18 @@ import os
 import tempfile
 
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ["TLCOURSE_DATA"] = os.environ.get("TLCOURSE_TEST_DATA") or tempfile.mkdtemp(
-    prefix="tlcourse-tests-"
-)
+os.environ.setdefault("TLCOURSE_DEVICE", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.pop("TLCOURSE_MIRROR", None)
+
+
+def pytest_configure(config):
+    """Give each process an empty cache folder, notebook kernels included; remove it at the end."""
+    folder = os.environ.get("TLCOURSE_TEST_DATA")
+    if not folder:
+        temporary = tempfile.TemporaryDirectory(
+            prefix="tlcourse-tests-", ignore_cleanup_errors=True
+        )
+        config.add_cleanup(temporary.cleanup)
+        folder = temporary.name
+    os.environ["TLCOURSE_DATA"] = folder

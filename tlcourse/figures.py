@@ -162,7 +162,7 @@ def plot_gain(gain, *, ax=None):
 
 
 @book_style()
-def plot_cost(table, budget, *, ax=None):
+def plot_cost(table, budget, *, baseline=None, ax=None):
     """Plot test accuracy against training time at one label budget.
 
     Faint points are single draws; large ones means, with a bar of one standard deviation. The
@@ -174,6 +174,8 @@ def plot_cost(table, budget, *, ax=None):
         Result of `tlcourse.study.study`.
     budget : int
         Labels per class.
+    baseline : str, optional
+        Strategy to draw in grey, as in `plot_learning_curves`.
     ax : matplotlib.axes.Axes, optional
         Where to draw; by default in a new figure.
 
@@ -192,7 +194,10 @@ def plot_cost(table, budget, *, ax=None):
         known = sorted(table["budget"].unique().tolist())
         raise ValueError(f"budget is {budget!r}; the table has {known}.")
     ax = _axes(ax, (7, 4))
-    for name, look in _looks(rows["strategy"].unique()).items():
+    names = list(rows["strategy"].unique())
+    looks = _looks([name for name in names if name != baseline]) | {baseline: _BASELINE}
+    for name in names:
+        look = looks[name]
         draws = rows[rows["strategy"] == name]
         mean, spread = draws["accuracy"].mean(), draws["accuracy"].std(ddof=0)
         parameters = f"{draws['trained_parameters'].mean():,.0f} trained parameters"

@@ -34,7 +34,7 @@ def choose_device(device="auto"):
         device = os.environ.get("TLCOURSE_DEVICE") or _fastest()
     try:
         chosen = torch.device(device)
-        torch.zeros(1, device=chosen)
+        torch.zeros(1, device=chosen).cpu()
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]}); "

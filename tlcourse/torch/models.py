@@ -10,6 +10,7 @@ Design choices
 
 from collections import OrderedDict
 from pathlib import Path
+from textwrap import shorten
 from urllib.error import URLError
 
 import safetensors.torch
@@ -115,7 +116,7 @@ class TransferModel(nn.Module):
     TypeError
         If the backbone has no ``feature_dim``.
     ValueError
-        If there are fewer than 2 classes.
+        If ``n_classes`` is no integer or below 2.
     """
 
     def __init__(self, backbone, n_classes, *, seed=0):
@@ -125,8 +126,8 @@ class TransferModel(nn.Module):
                 f"backbone is a {type(backbone).__name__} without an integer feature_dim; "
                 "make one by tlcourse.torch.backbone(name)."
             )
-        if n_classes < 2:
-            raise ValueError(f"n_classes is {n_classes!r}; a classifier needs at least 2.")
+        if not isinstance(n_classes, int) or n_classes < 2:
+            raise ValueError(f"n_classes is {n_classes!r}; it must be an integer >= 2.")
         self.backbone = backbone
         with seeded(seed):
             self.head = nn.Linear(backbone.feature_dim, n_classes)
@@ -295,16 +296,26 @@ def _fetch_imagenet(name, published):
 
 
 def _read_state(path):
-    """Read a state dict from safetensors, or from PyTorch's format without running code."""
+    """Read a state dict from safetensors, or from PyTorch's format without running its code."""
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(
             f"weights is {str(path)!r}, which is no file; give one of {course_weights.names()}, "
             "'imagenet', or the path of a state dict (.safetensors or .pth)."
         )
-    if path.suffix == ".safetensors":
-        return safetensors.torch.load_file(path)
-    return torch.load(path, map_location="cpu", weights_only=True)
+    try:
+        if path.suffix == ".safetensors":
+            return safetensors.torch.load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if isinstance(state, dict):
+            return state
+        reason = f"it holds a {type(state).__name__}"
+    except Exception as error:  # the two readers raise many kinds, with PyTorch's pickle errors
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    raise ValueError(
+        f"weights={str(path)!r} is no state dict that can be read safely ({reason}); save one by "
+        "torch.save(net.state_dict(), path)."
+    )
 
 
 def _load_exactly(net, state, weights):
@@ -313,8 +324,8 @@ def _load_exactly(net, state, weights):
         net.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"weights={str(weights)!r} do not fit this net: {error} To copy what does fit, use "
-            "tlcourse.torch.copy_parameters."
+            f"weights={str(weights)!r} do not fit this net: {shorten(str(error), 400)} To copy what "
+            "does fit, use tlcourse.torch.copy_parameters."
         ) from error
 
 

@@ -16,7 +16,7 @@ from torch import fx, nn
 from torch.nn import functional as F
 
 from tlcourse.torch.structure import trace
-from tlcourse.torch.training import to_tensor
+from tlcourse.torch.training import evaluating, to_tensor
 
 _CHANNELWISE_LAYERS = (
     nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh,
@@ -244,11 +244,8 @@ def _statistics(model, activation, inputs):
     seen = []
     hook = model.get_submodule(activation).register_forward_hook(
         lambda _module, _inputs, outputs: seen.append(outputs.double()))
-    was_training = model.training
-    device = next(model.parameters()).device
-    with torch.no_grad():
-        model.eval()(to_tensor(np.asarray(inputs), device))
-    model.train(was_training)
+    with evaluating(model), torch.no_grad():
+        model(to_tensor(inputs, next(model.parameters()).device))
     hook.remove()
     outputs = seen[0].transpose(0, 1).flatten(1)  # (units, examples and places)
     return outputs.mean(dim=1).float(), outputs.var(dim=1, unbiased=False).float()

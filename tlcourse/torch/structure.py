@@ -18,6 +18,7 @@ from torchvision.ops import StochasticDepth
 from tlcourse.torch.devices import seeded
 from tlcourse.torch.models import Backbone, Preprocess, TransferModel
 from tlcourse.torch.parameter import check_depth, layer_names, layers
+from tlcourse.torch.training import evaluating
 
 
 def fresh_copy(model, *, seed=0):
@@ -147,10 +148,8 @@ def trace(net):
     -------
     torch.fx.Graph
     """
-    was_training = net.training
-    graph = _Tracer().trace(net.eval())
-    net.train(was_training)
-    return graph
+    with evaluating(net):
+        return _Tracer().trace(net)
 
 
 class _Tracer(fx.Tracer):

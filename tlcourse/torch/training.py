@@ -13,6 +13,7 @@ Design choices
 """
 
 import copy
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from time import perf_counter
@@ -135,7 +136,7 @@ def fit(
     >>> history = fit(model, split.train, split.validation, epochs=30, patience=5)
     """
     _check_training(model, train, validation, patience)
-    _check_positive(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
+    check_positive(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
     device = choose_device(device)
     model.to(device)
     batches = -(-len(train) // batch_size)
@@ -180,7 +181,7 @@ def predict(model, inputs, *, batch_size=256, device="auto"):
     Parameters
     ----------
     model : torch.nn.Module
-        From inputs to logits. Its training mode is kept.
+        From inputs to logits. The training mode of each of its parts is kept.
     inputs : ndarray of float32
         Images ``(n, h, w, c)`` in [0, 1], or rows ``(n, d)``.
     batch_size : int
@@ -203,13 +204,11 @@ def predict(model, inputs, *, batch_size=256, device="auto"):
             f"inputs have shape {inputs.shape}; give at least one image (n, h, w, c) or row (n, d)."
         )
     device = choose_device(device)
-    was_training = model.training
-    model.to(device).eval()
+    model.to(device)
     outputs = []
-    with torch.inference_mode():
+    with evaluating(model), torch.inference_mode():
         for start in range(0, len(inputs), batch_size):
             outputs.append(model(to_tensor(inputs[start : start + batch_size], device)).cpu())
-    model.train(was_training)
     return torch.cat(outputs).float().numpy()
 
 
@@ -308,13 +307,26 @@ def make_optimiser(model, lr, weight_decay, total_steps):
 
 def to_tensor(inputs, device):
     """Bring NumPy inputs to a device: images become ``(n, c, h, w)``, rows stay ``(n, d)``."""
-    tensor = torch.from_numpy(np.ascontiguousarray(inputs, dtype=np.float32)).to(device)
+    # a copy: layers that work in place must not reach the caller's array, nor a read-only one
+    tensor = torch.from_numpy(np.array(inputs, dtype=np.float32, order="C")).to(device)
     return tensor.permute(0, 3, 1, 2) if tensor.ndim == 4 else tensor
 
 
 def to_batch(domain, rows, device):
     """Bring some examples of a domain to a device: inputs float32 and labels int64."""
     return to_tensor(domain.inputs[rows], device), torch.from_numpy(domain.labels[rows]).to(device)
+
+
+@contextmanager
+def evaluating(model):
+    """Put a model into evaluation mode, and each of its parts back into its own mode."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 class _BestWeights:
@@ -369,7 +381,7 @@ def _check_training(model, train, validation, patience):
         raise ValueError(f"patience is {patience}, but there is no validation set; give one.")
 
 
-def _check_positive(**numbers):
+def check_positive(**numbers):
     """Refuse numbers below one; None means not given."""
     for name, number in numbers.items():
         if number is not None and (not isinstance(number, int | np.integer) or number < 1):

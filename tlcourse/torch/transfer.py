@@ -20,7 +20,7 @@ from sklearn.preprocessing import StandardScaler
 
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.parameter import layer_names, unfreeze_last
-from tlcourse.torch.training import History, extract_features, fit
+from tlcourse.torch.training import History, check_positive, extract_features, fit
 
 
 def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_options):
@@ -95,7 +95,7 @@ def linear_probe(model, train, *, c=1.0, device="auto"):
     Raises
     ------
     ValueError
-        If a class has no example, or ``c`` is not positive.
+        If a class has no example, ``c`` is not positive, or the head has other classes.
     """
     missing = np.setdiff1d(np.arange(train.n_classes), train.labels)
     if len(missing):
@@ -105,6 +105,11 @@ def linear_probe(model, train, *, c=1.0, device="auto"):
         )
     if not c > 0:
         raise ValueError(f"c is {c!r}; it must be > 0.")
+    if model.head.out_features != train.n_classes:
+        raise ValueError(
+            f"model's head has {model.head.out_features} outputs, but train has {train.n_classes} "
+            "classes; make the model by TransferModel(backbone, train.n_classes)."
+        )
     features = extract_features(model, train.inputs, device=device)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     probe.fit(features, train.labels)
@@ -153,6 +158,7 @@ def _train_gradually(
     model, train, validation, *, epochs=20, steps=None, batch_size=32, seed=0, **fit_options
 ):
     """Train the head, then one layer more in each phase."""
+    check_positive(epochs=epochs, steps=steps, batch_size=batch_size)
     phases = len(layer_names(model))
     total = epochs * -(-len(train) // batch_size) if steps is None else steps
     if total < phases:
