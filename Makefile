@@ -35,8 +35,9 @@ lab: $(INSTALLED)
 clean:
 	rm -rf _build
 
+# --all: Sphinx warns of a page only when it reads it. Without, a failed build would pass when run again.
 $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
-	$(BIN)/jupyter-book build . -n -W --keep-going
+	$(BIN)/jupyter-book build . --all -n -W --keep-going
 	@touch $@
 
 # Pages and executed notebooks are kept by their text only. So they go when the code changes.
@@ -46,8 +47,9 @@ _build/.executed-with: $(PACKAGE) requirements.txt _config.yml
 	@touch $@
 
 $(INSTALLED): requirements.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "$(PYTHON) is too old; use Python 3.11 or newer: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' || \
+	    { echo "$(PYTHON) is not Python 3.11, 3.12 or 3.13 (the pinned packages need one of them);" \
+	        "name one: make PYTHON=python3.12"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .

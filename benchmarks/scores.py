@@ -7,6 +7,7 @@ every score at n, 2n, 4n and 8n examples; the ratio of neighbours is 2 where tim
 import statistics
 import time
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 
@@ -126,7 +127,7 @@ def scale_scores():
     }
     for name, sizes in calls.items():
         times = seconds(*sizes)
-        ratios = ["", *(f"({b / a:.2f} x)" for a, b in zip(times, times[1:], strict=False))]
+        ratios = ["", *(f"({b / a:.2f} x)" for a, b in pairwise(times))]
         columns = (f"{1e3 * t:7.1f} {r:>8}" for t, r in zip(times, ratios, strict=True))
         print(f"{name:>8} " + " ".join(columns))
 

@@ -1,6 +1,7 @@
 """Backbones: preprocessing, shapes, seeds, weights from everywhere, and what is refused."""
 
 import copy
+from itertools import pairwise
 from urllib.error import URLError
 
 import numpy as np
@@ -112,7 +113,7 @@ def test_seeds_fix_backbone_and_head_and_leave_the_global_state():
 def test_parameters_are_counted_by_hand():
     net = tl.backbone("small-cnn")
     widths = [1, 16, 32, 64, 128]
-    by_hand = sum(9 * a * b + 2 * b for a, b in zip(widths, widths[1:], strict=False))
+    by_hand = sum(9 * a * b + 2 * b for a, b in pairwise(widths))
     assert tl.count_parameters(net) == by_hand
     tl.freeze(net, "body.block4")
     assert tl.count_parameters(net, trainable=True) == by_hand - 9 * 64 * 128 - 2 * 128
@@ -171,7 +172,7 @@ def test_wrong_names_and_weights_are_refused(tmp_path):
         tl.backbone("small-cnn", weights="no-such-file.pth")
     torch.save(nn.Linear(2, 2).state_dict(), tmp_path / "linear.pth")
     for name in ("small-cnn", "squeezenet1_1"):
-        with pytest.raises(ValueError, match="(?s)do not fit this net.{1,600}copy_parameters"):
+        with pytest.raises(ValueError, match=r"(?s)do not fit this net.{1,600}copy_parameters"):
             tl.backbone(name, weights=tmp_path / "linear.pth")
     (tmp_path / "noise.pth").write_bytes(b"no weights at all")
     (tmp_path / "noise.safetensors").write_bytes(b"no weights at all")

@@ -196,9 +196,9 @@ def test_interpolation_meets_both_ends_and_averages_batchnorm_too():
 
 
 def test_interpolation_refuses_other_structures_and_shares():
-    with pytest.raises(ValueError, match="differ in structure at 'head.weight'"):
+    with pytest.raises(ValueError, match=r"differ in structure at 'head\.weight'"):
         tl.interpolate(small_model(2), small_model(3), 0.5)
-    with pytest.raises(ValueError, match="alpha is 1.5"):
+    with pytest.raises(ValueError, match=r"alpha is 1\.5"):
         tl.interpolate(small_model(), small_model(), 1.5)
 
 

@@ -81,7 +81,7 @@ def test_nce_is_the_negative_label_entropy_for_a_source_that_says_one_class():
 def test_nce_equals_joint_minus_marginal_entropy():
     rng = np.random.default_rng(1)
     z, y = rng.integers(0, 5, 200), rng.integers(0, 4, 200)
-    pairs, joint = np.unique(np.stack([z, y]), axis=1, return_counts=True)
+    _, joint = np.unique(np.stack([z, y]), axis=1, return_counts=True)
     marginal = np.unique(z, return_counts=True)[1]
     joint, marginal = joint / 200, marginal / 200
     expected = (joint * np.log(joint)).sum() - (marginal * np.log(marginal)).sum()

@@ -1,4 +1,4 @@
-"""The training loop: what is trained, for how long, with which batches, rates and random numbers."""
+"""The training loop: what learns, for how long, with which batches, rates and random numbers."""
 
 import copy
 from types import SimpleNamespace

@@ -67,6 +67,7 @@ def test_each_method_changes_its_layers_and_no_others(options, layers):
     history = tl.fine_tune(model, pictures(), steps=4, lr=1e-2, **options)
     assert changed(model, before) == layers
     assert history.steps == 4
+    assert not any(module.training for module in model.modules())
     assert history.trained_parameters == sum(
         tl.count_parameters(model.get_submodule(layer)) for layer in layers)
 

@@ -68,8 +68,7 @@ def book_style():
     """
     with mpl.rc_context(_STYLE):
         yield
-        # a notebook's first figure switches this on; switched off again, no figure would be shown
-        interactive = mpl.is_interactive()
+        interactive = mpl.is_interactive()  # a notebook's first figure switches it on, to stay
     mpl.interactive(interactive)
 
 
@@ -384,8 +383,7 @@ def _budget_axis(ax, budgets):
 
 def _mosaic(domain, shown, per_class, rng, gap=2):
     """Lay images out in a white RGB picture; return it and the size of a cell in pixels."""
-    height, width, channels = domain.inputs.shape[1:]
-    height, width = height + gap, width + gap
+    height, width = (side + gap for side in domain.inputs.shape[1:3])
     mosaic = np.ones((per_class * height, len(shown) * width, 3), dtype=np.float32)
     for column, label in enumerate(shown):
         rows = rng.permutation(np.flatnonzero(domain.labels == label))[:per_class]

@@ -13,11 +13,11 @@ from tlcourse.data import embedded
 from tlcourse.data.domain import Domain, Split, few_shot_split
 from tlcourse.data.downloads import DOWNLOADS, fetch_download, load_download, resize_images
 from tlcourse.data.fetching import DownloadError, cache_dir
+from tlcourse.data.folder_writing import write_image_folder
 from tlcourse.data.folders import (
     ImageFolder,
     ImageFolderError,
     load_image_folder,
-    write_image_folder,
 )
 
 _EMBEDDED = {

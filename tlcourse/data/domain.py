@@ -201,7 +201,7 @@ def _check_inputs(name, inputs):
 def _check_labels(name, labels, n_inputs, n_classes):
     """Refuse labels that are not integers naming a class, one for each input."""
     if not np.issubdtype(labels.dtype, np.integer):
-        raise TypeError(f"labels of {name!r} have dtype {labels.dtype}; give integer class indices.")
+        raise TypeError(f"labels of {name!r} have dtype {labels.dtype}; give integers from 0.")
     if labels.shape != (n_inputs,):
         raise ValueError(
             f"labels of {name!r} have shape {labels.shape}; {n_inputs} inputs need ({n_inputs},)."

@@ -1,4 +1,4 @@
-"""Domains as folders of pictures: write one for any tool, or load the reader's own photographs.
+"""Load a folder of pictures: the reader's own photographs become a domain.
 
 Design choices
 --------------
@@ -12,14 +12,10 @@ Design choices
 - Only JPEG, PNG, BMP and WebP are decoded, whatever a file is called, and Pillow's limit on the
   number of pixels holds: it guards against pictures that unpack to many gigabytes.
 - Classes are sorted by name, pictures by class and then by file name, on every system.
-- What is written can be loaded again: anything that loading refuses is refused when writing.
 """
 
 import hashlib
-import io
 import os
-import re
-import tempfile
 import unicodedata
 import warnings
 from collections import Counter
@@ -34,16 +30,11 @@ from tqdm.auto import tqdm
 from tlcourse.data.domain import Domain
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_DECODERS = ("JPEG", "MPO", "PNG", "BMP", "WEBP")  # MPO: JPEG with a preview, as phones write it
-_SAVE_OPTIONS = {"png": {"format": "PNG"}, "jpg": {"format": "JPEG", "quality": 95}}
+_DECODERS = ("JPEG", "PNG", "BMP", "WEBP")
 _VALIDATION_FOLDERS = ("val", "validation", "valid")
-_SMALLEST_SIDE = 8
+SMALLEST_SIDE = 8
 _SHOW_PROGRESS_ABOVE = 200
 _MAX_LISTED = 10
-# Windows forbids these names with any ending, and names that end in a dot or space.
-_DEVICE_NAME = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-_UNSAFE_CHARACTERS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_MAX_NAME_BYTES = 200
 
 
 class ImageFolderError(ValueError):
@@ -55,70 +46,6 @@ class ImageFolder(NamedTuple):
 
     train: Domain
     validation: Domain
-
-
-def write_image_folder(domain, path, *, validation_share=0.25, seed, format="png"):
-    """Write an image domain as a folder of pictures that this and other tools can load.
-
-    The pictures are ``path/train/<class>/<class>-00001.png`` and so on, and the same under
-    ``path/val``; numbers count the examples of a class in the order of the domain. The folder
-    appears complete or not at all.
-
-    Parameters
-    ----------
-    domain : Domain
-        Images ``(n, h, w, c)`` of at least two classes; they are rounded to 8 bits.
-    path : path
-        Folder to make; it must not exist or be empty.
-    validation_share : float
-        Share of each class that goes to ``val``, in [0, 1). Zero writes one folder of class
-        folders. Each class has at least one example on each side, and equal pictures stay
-        together.
-    seed : int
-        Seed of the draw; the same seed and domain write the same files.
-    format : {"png", "jpg"}
-        PNG keeps every pixel; JPEG is smaller and does not.
-
-    Returns
-    -------
-    Path
-        The folder.
-
-    Raises
-    ------
-    ImageFolderError
-        If ``path`` is in use, one picture has two classes, or a class is too small to split.
-    ValueError
-        If the domain holds no images, only one class, an empty class or a class name that is not
-        safe as a folder name on every system; or another argument is not allowed.
-    """
-    path = Path(path).expanduser()
-    _check_share(validation_share)
-    if format not in _SAVE_OPTIONS:
-        raise ValueError(f"format is {format!r}; choose {' or '.join(map(repr, _SAVE_OPTIONS))}.")
-    _check_writable(domain)
-    if path.is_file() or (path.is_dir() and any(path.iterdir())):
-        raise ImageFolderError(
-            f"path {path} already exists; nothing was written. Give a new or an empty folder."
-        )
-    contents = [_encode(image, format) for image in domain.inputs]
-    names = _file_names(domain, format)
-    _refuse_two_classes(contents, domain.labels, names)
-    validates = _choose_validation(
-        contents, domain.labels, domain.class_names, validation_share, seed
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing.") as scratch:
-        complete = Path(scratch, "complete")
-        for content, name, aside in zip(contents, names, validates, strict=True):
-            side = ("val" if aside else "train") if validation_share else ""
-            file = complete / side / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
-        if path.exists():
-            path.rmdir()  # Windows does not move a folder onto an empty one
-        os.rename(complete, path)
-    return path
 
 
 def load_image_folder(path, *, size=64, channels=3, validation_share=0.25, seed=0):
@@ -160,9 +87,9 @@ def load_image_folder(path, *, size=64, channels=3, validation_share=0.25, seed=
     ValueError
         If an argument is not allowed.
     """
-    _check_share(validation_share)
-    if not isinstance(size, int | np.integer) or size < _SMALLEST_SIDE:
-        raise ValueError(f"size is {size!r}; it must be an integer >= {_SMALLEST_SIDE} pixels.")
+    check_share(validation_share)
+    if not isinstance(size, int | np.integer) or size < SMALLEST_SIDE:
+        raise ValueError(f"size is {size!r}; it must be an integer >= {SMALLEST_SIDE} pixels.")
     if channels not in (1, 3):
         raise ValueError(f"channels is {channels!r}; it must be 3 (RGB) or 1 (grey).")
     path = Path(path).expanduser()
@@ -213,10 +140,10 @@ def _find_pictures(path, validation_share, seed):
     keys, names = _content_keys(files), [str(file.relative_to(path)) for file in files]
     if folders:
         _refuse_leak(keys, given, names)
-    _refuse_two_classes(keys, labels, names)
+    refuse_two_classes(keys, labels, names)
     if folders:
         return class_names, files, labels, given == 1
-    validates = _choose_validation(keys, labels, class_names, validation_share, seed)
+    validates = choose_validation(keys, labels, class_names, validation_share, seed)
     return class_names, files, labels, validates
 
 
@@ -260,7 +187,7 @@ def _pictures_by_class(folder):
                 f"class folder {class_folder} holds no picture ({', '.join(_ENDINGS)}); "
                 "add some or remove the folder."
             )
-        classes.setdefault(_composed(class_folder.name), []).extend(pictures)
+        classes.setdefault(composed(class_folder.name), []).extend(pictures)
     return classes
 
 
@@ -268,7 +195,7 @@ def _visible(folder):
     """Return the folders and the pictures in a folder, sorted, without hidden and other files."""
     entries = [
         entry
-        for entry in sorted(folder.iterdir(), key=lambda entry: _composed(entry.name))
+        for entry in sorted(folder.iterdir(), key=lambda entry: composed(entry.name))
         if not entry.name.startswith((".", "__MACOSX"))
     ]
     folders = [entry for entry in entries if entry.is_dir()]
@@ -279,7 +206,7 @@ def _visible(folder):
     return folders, pictures
 
 
-def _composed(name):
+def composed(name):
     """Return a name with composed accents: macOS may store them apart, other systems together."""
     return unicodedata.normalize("NFC", name)
 
@@ -318,7 +245,7 @@ def _refuse_leak(keys, sides, names):
         )
 
 
-def _refuse_two_classes(keys, labels, names):
+def refuse_two_classes(keys, labels, names):
     """Refuse equal keys in two classes."""
     pairs = _pairs_apart(keys, labels, names)
     if pairs:
@@ -337,7 +264,7 @@ def _pairs_apart(keys, parts, names):
     return pairs
 
 
-def _choose_validation(keys, labels, class_names, share, seed):
+def choose_validation(keys, labels, class_names, share, seed):
     """Return which items validate (n,): a share of each class, equal keys on one side."""
     rng = np.random.default_rng(seed)
     chosen = set()
@@ -356,6 +283,7 @@ def _choose_validation(keys, labels, class_names, share, seed):
 def _read_pictures(files, size, channels):
     """Read files in parallel: images (n, size, size, channels), and (file, reason) where bad."""
     images = np.empty((len(files), size, size, channels), dtype=np.float32)
+    Image.init()  # else Pillow knows only some of the decoders
 
     def read_row(row):
         try:
@@ -381,9 +309,9 @@ def _read_pictures(files, size, channels):
 def _read_picture(file, size, channels):
     """Return the upright central square of one picture, (size, size[, 3]) uint8."""
     with Image.open(file, formats=_DECODERS) as opened:
-        if min(opened.size) < _SMALLEST_SIDE:
+        if min(opened.size) < SMALLEST_SIDE:
             width, height = opened.size
-            raise ValueError(f"{width}x{height} pixels; each side needs {_SMALLEST_SIDE} or more")
+            raise ValueError(f"{width}x{height} pixels; each side needs {SMALLEST_SIDE} or more")
         picture = ImageOps.exif_transpose(opened)
     if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
         wide = np.asarray(picture, dtype=np.float32)
@@ -412,72 +340,9 @@ def _list(lines):
     return "".join(f"\n  {line}" for line in lines[:_MAX_LISTED] + more)
 
 
-def _check_share(share):
+def check_share(share):
     """Refuse a share that leaves no training pictures."""
     if isinstance(share, bool) or not isinstance(share, int | float | np.number):
         raise TypeError(f"validation_share is {share!r}; give a number from 0 to below 1.")
     if not 0 <= share < 1:
         raise ValueError(f"validation_share is {share!r}; give a number from 0 to below 1.")
-
-
-def _check_writable(domain):
-    """Refuse a domain that could not be loaded again from a folder."""
-    if not domain.is_image:
-        raise ValueError(f"domain {domain.name!r} holds rows, not images (n, h, w, c).")
-    if min(domain.inputs.shape[1:3]) < _SMALLEST_SIDE:
-        raise ValueError(
-            f"images of {domain.name!r} have shape {domain.inputs.shape[1:]}; "
-            f"each side needs {_SMALLEST_SIDE} pixels or more."
-        )
-    if domain.n_classes < 2:
-        raise ValueError(f"domain {domain.name!r} has one class only, {domain.class_names}.")
-    counts = np.bincount(domain.labels, minlength=domain.n_classes)
-    for name, count in zip(domain.class_names, counts, strict=True):
-        _check_folder_name(name)
-        if count == 0:
-            raise ValueError(f"class {name!r} of {domain.name!r} has no example to write.")
-    same = Counter(_composed(name).casefold() for name in domain.class_names).most_common(1)[0]
-    if same[1] > 1:
-        raise ValueError(
-            f"{same[1]} classes of {domain.name!r} would share the folder {same[0]!r} where file "
-            "names ignore case; rename them with dataclasses.replace(domain, class_names=...)."
-        )
-
-
-def _check_folder_name(name):
-    """Refuse a class name that some system cannot keep as a folder name."""
-    if (
-        not name.strip()
-        or name != name.strip()
-        or name.startswith((".", "__MACOSX"))
-        or name.endswith(".")
-        or _UNSAFE_CHARACTERS.search(name)
-        or _DEVICE_NAME.fullmatch(name)
-        or len(name.encode()) > _MAX_NAME_BYTES
-    ):
-        raise ValueError(
-            f"class name {name!r} is not safe as a folder name on every system; rename it with "
-            "dataclasses.replace(domain, class_names=...), such as 'a-b' for 'a/b'."
-        )
-
-
-def _file_names(domain, format):
-    """Return ``<class>/<class>-<number>.<format>`` for each example."""
-    seen = Counter()
-    digits = max(5, len(str(len(domain))))  # so that sorting by name keeps the order
-    names = []
-    for label in domain.labels:
-        name = domain.class_names[label]
-        seen[name] += 1
-        names.append(f"{name}/{name}-{seen[name]:0{digits}d}.{format}")
-    return names
-
-
-def _encode(image, format):
-    """Return one image (h, w, c) as the bytes of a picture file."""
-    pixels = np.rint(image * 255).astype(np.uint8)
-    buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(
-        buffer, **_SAVE_OPTIONS[format]
-    )
-    return buffer.getvalue()

@@ -8,7 +8,7 @@ Design choices
 - A glyph is drawn once per font and stroke, large; each example is one affine warp of it.
 """
 
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -114,14 +114,14 @@ def _random_affines(rng, n, size):
     return np.concatenate([inverse[:, 0], offset[:, :1], inverse[:, 1], offset[:, 1:]], axis=1)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _font(index, points):
     """Load one of Matplotlib's fonts at a size in pixels."""
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / FONTS[index]
     return ImageFont.truetype(path, points, layout_engine=ImageFont.Layout.BASIC)
 
 
-@lru_cache(maxsize=None)
+@cache
 def _glyph(character, font_index, stroke):
     """Draw one character, centred and scaled to the canvas, as an 8-bit picture."""
     font = _font(font_index, 96)

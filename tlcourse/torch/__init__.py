@@ -47,12 +47,12 @@ from tlcourse.torch.training import (
 from tlcourse.torch.transfer import fine_tune, linear_probe
 
 __all__ = [
+    "L2SP",
     "Backbone",
     "CopyReport",
     "DivergedError",
     "Forgetting",
     "History",
-    "L2SP",
     "LoRA",
     "SharedTrunk",
     "TransferModel",

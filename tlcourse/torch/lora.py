@@ -112,7 +112,7 @@ def add_lora(model, *patterns, rank=4, alpha=8, seed=0):
         raise ValueError(f"rank is {rank!r} and alpha {alpha!r}; rank must be an integer >= 1 and "
                          "alpha > 0.")
     if any(isinstance(module, LoRA) for module in model.modules()):
-        raise ValueError("model has LoRA already; name all layers in one call, or merge_lora first.")
+        raise ValueError("model has LoRA already; name all layers in one call or merge_lora first.")
     head = layer_names(model)[-1]
     candidates = [name for name, module in model.named_modules()
                   if name != head and _is_adaptable(module)]

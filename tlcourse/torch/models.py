@@ -169,8 +169,8 @@ def backbone(name, *, weights=None, size=None, seed=0):
     known = (*_COURSE_NETS, *torchvision.models.list_models(module=torchvision.models))
     if name not in known:
         raise ValueError(
-            f"name is {name!r}; the nets are {', '.join(map(repr, _COURSE_NETS))} and torchvision's "
-            "classifiers, such as 'resnet18' or 'mobilenet_v2' (see torchvision.models.list_models)."
+            f"name is {name!r}; the nets are {', '.join(map(repr, _COURSE_NETS))} and those of "
+            "torchvision.models.list_models(), such as 'resnet18' or 'mobilenet_v2'."
         )
     with seeded(seed):
         if name in _COURSE_NETS:
@@ -324,8 +324,8 @@ def _load_exactly(net, state, weights):
         net.load_state_dict(state)
     except (RuntimeError, TypeError) as error:
         raise ValueError(
-            f"weights={str(weights)!r} do not fit this net: {shorten(str(error), 400)} To copy what "
-            "does fit, use tlcourse.torch.copy_parameters."
+            f"weights={str(weights)!r} do not fit this net: {shorten(str(error), 400)} To copy "
+            "what does fit, use tlcourse.torch.copy_parameters."
         ) from error
 
 
@@ -378,7 +378,7 @@ class _ResidualBlock(nn.Module):
 
 
 def _small_resnet():
-    """A strided convolution, three residual blocks, an average: 64x64 colour to 128 features."""
+    """Strided convolution, three residual blocks, average: 64x64 colour to 128 features."""
     body = nn.Sequential(OrderedDict(
         stem=nn.Sequential(OrderedDict(
             conv=nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),

@@ -80,7 +80,7 @@ def widen(model, layer, width, *, noise=0.0, seed=0):
     _take_units(module, origin)
     if noise:
         new = module.weight[n:].detach()
-        drawn = torch.from_numpy(rng.normal(size=new.shape)).to(new)
+        drawn = torch.from_numpy(rng.normal(size=new.shape)).to(new.dtype).to(new.device)
         with torch.no_grad():
             module.weight[n:] += noise * module.weight.std() * drawn
     for name in norms:
@@ -211,7 +211,7 @@ def _read_shares(module, origin, share, n):
     weight = module.weight.detach()
     spatial = weight.shape[1] // n  # flattened maps have several inputs for each channel
     parts = weight.unflatten(1, (n, spatial))[:, origin.to(weight.device)]
-    parts = parts * share.to(weight).view(1, -1, *[1] * (parts.ndim - 2))
+    parts = parts * share.to(weight.dtype).to(weight.device).view(1, -1, *[1] * (parts.ndim - 2))
     _set(module, "weight", parts.flatten(1, 2))
     attribute = "in_features" if isinstance(module, nn.Linear) else "in_channels"
     setattr(module, attribute, len(origin) * spatial)
@@ -243,7 +243,7 @@ def _statistics(model, activation, inputs):
     """Measure mean and variance of each unit behind an activation, in evaluation mode."""
     seen = []
     hook = model.get_submodule(activation).register_forward_hook(
-        lambda _module, _inputs, outputs: seen.append(outputs.double()))
+        lambda _module, _inputs, outputs: seen.append(outputs.cpu().double()))
     with evaluating(model), torch.no_grad():
         model(to_tensor(inputs, next(model.parameters()).device))
     hook.remove()

@@ -9,7 +9,6 @@ Design choices
 
 import hashlib
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -85,4 +84,4 @@ def _replace(path, content):
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
-    os.replace(part, path)
+    part.replace(path)

@@ -141,11 +141,16 @@ def _train_head(model, train, validation, *, augment=None, device="auto", **fit_
         )
     freeze(model, "backbone")
     unfreeze(model, "head")
+    start = perf_counter()
     domains = [
         domain and domain.with_inputs(extract_features(model, domain.inputs, device=device))
         for domain in (train, validation)
     ]
-    return fit(model.head, *domains, device=device, **fit_options)
+    extracting = perf_counter() - start
+    history = fit(model.head, *domains, device=device, **fit_options)
+    history.seconds += extracting
+    model.eval()
+    return history
 
 
 def _train_last(model, train, validation, *, last, **fit_options):

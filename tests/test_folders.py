@@ -1,0 +1,271 @@
+"""Folders of pictures: what is written loads again, and what cannot be used is named."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tlcourse.data import (
+    Domain,
+    ImageFolderError,
+    load,
+    load_image_folder,
+    write_image_folder,
+)
+
+
+def pictures(n=24, classes=("ant", "bee", "cat"), size=16, channels=3, seed=0):
+    values = np.random.default_rng(seed).integers(0, 256, (n, size, size, channels))
+    labels = np.arange(n) % len(classes)
+    return Domain("animals", values.astype(np.float32) / 255, labels, classes)
+
+
+def save(path, size=(20, 12), mode="RGB", colour=(200, 30, 90), **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path, **options)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two classes of four different plain pictures each."""
+    for place, name in enumerate(("ant", "bee")):
+        for number in range(4):
+            save(tmp_path / "photos" / name / f"{number}.png",
+                 colour=(40 * number, 100 * place, 7))
+    return tmp_path / "photos"
+
+
+# ---- round trip
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_what_is_written_loads_again_pixel_by_pixel(tmp_path, channels):
+    domain = pictures(channels=channels)
+    path = write_image_folder(domain, tmp_path / "out", seed=0)
+    sides = load_image_folder(path, size=16, channels=channels)
+    assert [len(side) for side in sides] == [18, 6]
+    assert sides.train.class_names == domain.class_names
+    for label in range(3):
+        wanted = {image.tobytes() for image in domain.inputs[domain.labels == label]}
+        found = [image.tobytes() for side in sides for image in side.inputs[side.labels == label]]
+        assert len(found) == 8 and set(found) == wanted
+
+
+def test_signs_survive_a_folder(tmp_path):
+    domain = load("signs", n=60)
+    path = write_image_folder(domain, tmp_path / "signs", seed=0, validation_share=0)
+    train, validation = load_image_folder(path, size=64, validation_share=0)
+    assert len(train) == 60 and len(validation) == 0
+    order = np.argsort(domain.labels, kind="stable")
+    np.testing.assert_allclose(train.inputs, domain.inputs[order], atol=0.5 / 255 + 1e-6)
+
+
+def test_a_folder_in_use_is_left_alone(tmp_path):
+    save(tmp_path / "out" / "mine.png")
+    with pytest.raises(ImageFolderError, match="already exists; nothing was written"):
+        write_image_folder(pictures(), tmp_path / "out", seed=0)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.png"]
+
+
+def test_an_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
+    def full_disk(*_):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("pathlib.Path.write_bytes", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        write_image_folder(pictures(), tmp_path / "out", seed=0)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["a/b", "con", "x.", " x", ".hidden", "a:b", "z" * 201])
+def test_names_that_are_no_folder_names_everywhere_are_refused(tmp_path, name):
+    with pytest.raises(ValueError, match="not safe as a folder name"):
+        write_image_folder(pictures(classes=("ok", name)), tmp_path / "out", seed=0)
+
+
+def test_rows_a_single_class_an_empty_class_and_clashing_names_are_refused(tmp_path):
+    empty = pictures(classes=("a", "b")).subset(np.zeros(3, dtype=int))
+    for domain, reason in [
+        (load("iris"), "holds rows"),
+        (pictures(classes=("only",)), "one class only"),
+        (empty, "no example to write"),
+        (pictures(classes=("Bee", "bee")), "share the folder"),
+    ]:
+        with pytest.raises(ValueError, match=reason):
+            write_image_folder(domain, tmp_path / "out", seed=0)
+    with pytest.raises(ValueError, match="format is 'gif'; choose 'png' or 'jpg'"):
+        write_image_folder(pictures(), tmp_path / "out", seed=0, format="gif")
+
+
+# ---- the two layouts
+
+
+def test_one_folder_is_split_by_class_and_follows_the_seed(folder):
+    first, same, other = (load_image_folder(folder, size=8, seed=seed) for seed in (0, 0, 5))
+    for side in first:
+        assert np.bincount(side.labels).tolist() == [3, 3] if side is first.train else [1, 1]
+    np.testing.assert_array_equal(first.validation.inputs, same.validation.inputs)
+    assert any(
+        not np.array_equal(first.validation.inputs,
+                           load_image_folder(folder, size=8, seed=seed).validation.inputs)
+        for seed in range(1, 6)
+    )
+    assert len(other.train) == 6
+
+
+@pytest.mark.parametrize("side", ["val", "valid", "validation", "Val"])
+def test_given_sides_are_kept(tmp_path, folder, side):
+    shutil.move(folder, tmp_path / "set" / "train")
+    for name in ("ant", "bee"):
+        save(tmp_path / "set" / side / name / "new.png", colour=(1, 2, ord(name[0])))
+        save(tmp_path / "set" / side / name / "new2.png", colour=(9, 2, ord(name[0])))
+    train, validation = load_image_folder(tmp_path / "set", size=8)
+    assert (len(train), len(validation)) == (8, 4)
+
+
+def test_a_copy_on_both_sides_is_a_leak(tmp_path, folder):
+    shutil.move(folder, tmp_path / "set" / "train")
+    for name in ("ant", "bee"):
+        save(tmp_path / "set" / "val" / name / "new.png", colour=(1, 2, ord(name[0])))
+    shutil.copy(tmp_path / "set/train/bee/2.png", tmp_path / "set/val/bee/renamed.png")
+    with pytest.raises(ImageFolderError, match=r"(?s)training and validation alike.*renamed"):
+        load_image_folder(tmp_path / "set")
+
+
+def test_copies_stay_together_in_a_split(folder):
+    for number in range(4):
+        shutil.copy(folder / "ant" / f"{number}.png", folder / "ant" / f"copy{number}.png")
+    for seed in range(5):
+        train, validation = load_image_folder(folder, size=8, seed=seed)
+        held = {image.tobytes() for image in validation.inputs[validation.labels == 0]}
+        assert len(held) == 1 and not held & {image.tobytes() for image in train.inputs}
+
+
+def test_one_picture_in_two_classes_is_named(folder):
+    shutil.copy(folder / "ant" / "1.png", folder / "bee" / "ambiguous.png")
+    with pytest.raises(ImageFolderError, match=r"(?s)in two classes.*1.png = bee.ambiguous.png"):
+        load_image_folder(folder)
+
+
+def test_stray_and_hidden_files_are_no_pictures(folder):
+    (folder / "ant" / "Thumbs.db").write_bytes(b"x")
+    (folder / "ant" / ".hidden.png").write_bytes(b"x")
+    (folder / "notes.txt").write_text("hello", encoding="utf-8")
+    (folder / ".cache").mkdir()
+    assert sum(len(side) for side in load_image_folder(folder, size=8)) == 8
+
+
+# ---- what pictures can look like
+
+
+def test_pictures_are_turned_upright_as_exif_says(folder):
+    sideways = Image.new("RGB", (40, 20))
+    sideways.paste((255, 255, 255), (0, 0, 20, 20))  # the left half is white
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned clockwise: left becomes top
+    sideways.save(folder / "ant" / "0.png", exif=exif)
+    side = load_image_folder(folder, size=16, validation_share=0).train
+    upright = side.inputs[0, :, :, 0]
+    assert upright[:6].mean() > 0.95 and upright[-6:].mean() < 0.05
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        ("L", 51, (0.2, 0.2, 0.2)),
+        ("LA", (0, 0), (1, 1, 1)),  # transparent: laid on white
+        ("RGBA", (255, 0, 0, 255), (1, 0, 0)),
+        ("RGBA", (255, 0, 0, 0), (1, 1, 1)),
+        ("P", 0, (0, 0, 0)),
+        ("1", 1, (1, 1, 1)),
+        ("I;16", 51 * 257, (0.2, 0.2, 0.2)),
+    ],
+)
+def test_all_kinds_of_pictures_become_rgb(folder, mode, colour, expected):
+    save(folder / "ant" / "0.png", mode=mode, colour=colour)
+    image = load_image_folder(folder, size=8, validation_share=0).train.inputs[0]
+    np.testing.assert_allclose(image, np.broadcast_to(expected, (8, 8, 3)), atol=0.005)
+
+
+def test_a_phones_jpeg_with_a_preview_is_a_picture(folder):
+    red, blue = Image.new("RGB", (20, 20), "red"), Image.new("RGB", (10, 10), "blue")
+    red.save(folder / "ant" / "0.jpg", format="MPO", save_all=True, append_images=[blue])
+    image = load_image_folder(folder, size=8, validation_share=0).train.inputs[0]
+    assert image[..., 0].min() > 0.9 and image[..., 2].max() < 0.1
+
+
+def test_cmyk_and_grey_output(folder):
+    save(folder / "ant" / "0.jpg", mode="CMYK", colour=(0, 255, 255, 0))
+    colour = load_image_folder(folder, size=8, validation_share=0).train
+    grey = load_image_folder(folder, size=8, channels=1, validation_share=0).train
+    assert colour.inputs[0, 4, 4, 0] > 0.8 > 0.3 > colour.inputs[0, 4, 4, 1]
+    assert grey.inputs.shape == (9, 8, 8, 1)
+
+
+def test_the_shorter_side_is_resized_and_the_middle_kept(folder):
+    wide = Image.new("RGB", (64, 16), "black")
+    wide.paste("white", (24, 0, 40, 16))  # the central square
+    wide.save(folder / "ant" / "0.png")
+    image = load_image_folder(folder, size=8, validation_share=0).train.inputs[0]
+    assert image.shape == (8, 8, 3) and image.mean() > 0.95
+
+
+# ---- what cannot be used
+
+
+def test_broken_tiny_and_mislabelled_files_are_all_named_at_once(folder):
+    (folder / "ant" / "broken.jpg").write_bytes(b"\xff\xd8\xff\xe0 not a picture")
+    (folder / "ant" / "empty.png").write_bytes(b"")
+    good = (folder / "bee" / "3.png").read_bytes()
+    (folder / "bee" / "cut.png").write_bytes(good[: len(good) // 2])
+    save(folder / "bee" / "tiny.png", size=(3, 30))
+    (folder / "bee" / "page.png").write_text("<html></html>", encoding="utf-8")
+    with pytest.raises(ImageFolderError, match="5 pictures") as caught:
+        load_image_folder(folder)
+    message = str(caught.value)
+    for name in ("broken.jpg", "empty.png: the file is empty", "cut.png", "tiny.png: 3x30",
+                 "page.png: not a JPEG"):
+        assert name in message
+
+
+def test_at_most_ten_bad_files_are_listed(folder):
+    for number in range(13):
+        (folder / "ant" / f"bad{number:02d}.png").write_bytes(b"bad %d" % number)
+    with pytest.raises(ImageFolderError, match="and 3 more") as caught:
+        load_image_folder(folder)
+    assert str(caught.value).count(".png: not a") == 10
+
+
+def test_wrong_layouts_say_which_is_expected(tmp_path, folder):
+    shutil.rmtree(folder / "bee")
+    with pytest.raises(ImageFolderError, match="one class only, 'ant'"):
+        load_image_folder(folder)
+    with pytest.raises(ImageFolderError, match="outside class folders; expected"):
+        load_image_folder(folder / "ant")
+    (folder / "empty").mkdir()
+    with pytest.raises(ImageFolderError, match="empty holds no picture"):
+        load_image_folder(folder)
+    with pytest.raises(ImageFolderError, match="does not exist; expected"):
+        load_image_folder(tmp_path / "nowhere")
+    with pytest.raises(ImageFolderError, match="is a file"):
+        load_image_folder(folder / "ant" / "0.png")
+
+
+def test_a_class_too_small_to_split_is_named(folder):
+    for number in range(1, 4):
+        (folder / "bee" / f"{number}.png").unlink()
+    with pytest.raises(ImageFolderError, match="class 'bee' has 1 different picture"):
+        load_image_folder(folder)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [({"size": 4}, "size is 4"), ({"channels": 2}, "channels is 2"),
+     ({"validation_share": 1.0}, "validation_share is 1.0")],
+)
+def test_wrong_arguments_are_refused(folder, options, reason):
+    with pytest.raises(ValueError, match=reason):
+        load_image_folder(folder, **options)
+    with pytest.raises(TypeError, match="validation_share is '0.2'"):
+        load_image_folder(folder, validation_share="0.2")
