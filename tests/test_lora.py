@@ -53,6 +53,7 @@ def test_merging_changes_no_logit_and_leaves_plain_layers(model):
 
 
 def test_linear_layers_merge_too():
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
     tl.add_lora(net, "0", rank=2, alpha=3)
     nn.init.normal_(net[0].up.weight)

@@ -91,6 +91,13 @@ def test_a_layer_that_a_sum_reads_is_refused(layer):
         tl.widen(model, f"backbone.body.{layer}", 200)
 
 
+def test_a_reader_that_is_used_twice_is_refused():
+    square = nn.Linear(4, 4)
+    net = nn.Sequential(nn.Linear(3, 4), square, nn.ReLU(), square)
+    with pytest.raises(ValueError, match="'1' is used 2 times in this net"):
+        tl.widen(net, "0", 6)
+
+
 def test_widening_refuses_bad_names_and_widths():
     net = perceptron()
     with pytest.raises(ValueError, match="layer is '1'; the linear and ungrouped convolution lay"):

@@ -132,13 +132,14 @@ def test_l2sp_minimiser_of_a_linear_model_is_the_closed_form():
     """Least squares with alpha/2 |w - w0|^2: w = (X'X + alpha I)^-1 (X'y + alpha w0)."""
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(30, 4)), rng.normal(size=(30, 3))
+    torch.manual_seed(0)
     net = nn.Sequential(nn.Linear(4, 3, bias=False), nn.Linear(3, 3, bias=False)).double()
     net[1].weight.data = torch.eye(3, dtype=torch.float64)
     net[1].weight.requires_grad = False
     start = net[0].weight.detach().numpy().copy()
     penalty = tl.L2SP(net, alpha=2.5)
-    optimiser = torch.optim.LBFGS(net[:1].parameters(), max_iter=200, tolerance_grad=1e-12,
-                                  line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(net[:1].parameters(), max_iter=500, tolerance_grad=1e-12,
+                                  tolerance_change=0, line_search_fn="strong_wolfe")
     inputs, wanted = torch.from_numpy(x), torch.from_numpy(y)
 
     def closure():
