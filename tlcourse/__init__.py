@@ -9,6 +9,8 @@ The map
 ``scores``      which source? how alike are two domains?
 ``study``       strategies x label budgets x seeds -> a tidy table
 ``figures``     plots: each takes data and returns Axes
+``explore``     interactive figures, live in a notebook and precomputed on the site
+``exercises``   checks with hints; the student's release of the exercise pages
 ``torch``       door 1: PyTorch  (``import tlcourse.torch as tl``)
 ``keras``       door 2: Keras on TensorFlow  (``import tlcourse.keras as tl``)
 
@@ -26,6 +28,8 @@ _SUBMODULES = (
     "align",
     "data",
     "evaluation",
+    "exercises",
+    "explore",
     "figures",
     "keras",
     "scores",

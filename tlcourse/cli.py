@@ -52,6 +52,12 @@ def _parser():
     pretrain.add_argument("--output", type=Path, default=Path(), metavar="FOLDER",
                           help="where to write the weights and their card (default: here)")
     pretrain.set_defaults(run=_pretrain)
+
+    exercises = commands.add_parser("exercises", help="write the exercises without solutions")
+    exercises.add_argument("output", type=Path, metavar="FOLDER", help="where to write them")
+    exercises.add_argument("--source", type=Path, default=Path("book/exercises"), metavar="FOLDER",
+                           help="the solved notebooks (default: book/exercises)")
+    exercises.set_defaults(run=_exercises)
     return parser
 
 
@@ -82,3 +88,11 @@ def _pretrain(options):
     card = pretrain(options.name, options.output)
     print(f"{options.name}: accuracy {card['accuracy']:.4f} on {card['held_out']} held-out "
           f"examples, written to {options.output.resolve()}")
+
+
+def _exercises(options):
+    """Write the student's version of the exercise pages."""
+    from tlcourse import exercises
+
+    for page in exercises.release(options.source, options.output):
+        print(page)

@@ -1,0 +1,26 @@
+"""Checks of the exercises, and the student's release of an exercise page.
+
+Design choices
+--------------
+- An exercise page is a solved notebook; what students get is derived from it, never written by
+  hand, so the two cannot drift apart.
+- A check says "Right." or raises `Hint`: what is wrong and where to look, not the solution.
+- Checks compare with numbers that are worked out here, on inputs that the student has not seen.
+"""
+
+from tlcourse.exercises.checks import (
+    Hint,
+    check_labels_needed,
+    check_paired_interval,
+    check_prototype_logits,
+)
+from tlcourse.exercises.release import release, student_version
+
+__all__ = [
+    "Hint",
+    "check_labels_needed",
+    "check_paired_interval",
+    "check_prototype_logits",
+    "release",
+    "student_version",
+]
