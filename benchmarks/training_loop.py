@@ -1,4 +1,4 @@
-"""What does the course's training loop cost over a bare one that does the same steps?
+"""Measure what the course's training loop costs over a bare one that does the same steps.
 
     python benchmarks/training_loop.py
 

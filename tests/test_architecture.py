@@ -17,6 +17,7 @@ CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name) and
 
 CORE = {"numpy", "scipy", "sklearn", "PIL", "pandas", "joblib", "tqdm", "filelock", "platformdirs",
         "safetensors"}
+DOOR = {"align", "checks", "data", "evaluation", "history", "probing", "scores", "weights"}
 MAY_IMPORT = {  # layer: the layers below it, and third parties
     "checks": ({"checks"}, CORE),
     "data": ({"data", "checks"}, CORE | {"matplotlib"}),  # it ships the fonts
@@ -24,12 +25,14 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "align": ({"align", "scores", "checks"}, CORE),
     "scores": ({"scores", "checks"}, CORE),
     "weights": ({"weights"}, CORE),
+    "history": ({"history", "data"}, CORE),
+    "probing": ({"probing", "checks"}, CORE),
     "study": ({"study", "data", "evaluation"}, CORE),
     "figures": ({"figures", "study", "data", "evaluation", "scores"}, CORE | {"matplotlib"}),
-    "torch": ({"torch", "data", "evaluation", "weights", "scores", "align", "checks"},
+    "torch": (DOOR | {"torch"},
               CORE | {"torch", "torchvision"}),
-    "keras": ({"keras", "data", "evaluation", "weights", "scores", "align", "checks"},
-              CORE | {"keras", "tensorflow", "h5py"}),
+    "keras": (DOOR | {"keras"},
+              CORE | {"keras", "tensorflow", "triton"}),
     "explore": ({"explore", "figures", "study"}, CORE | {"matplotlib", "ipywidgets", "IPython"}),
     "exercises": ({"exercises", "data", "evaluation", "study", "scores", "checks"}, CORE),
     "cli": ({"cli", "data", "weights", "torch", "exercises"}, CORE),

@@ -73,6 +73,32 @@ def test_one_door_does_not_open_the_other(door, other):
     assert done.stdout.strip() == "False", done.stdout + done.stderr[-2000:]
 
 
+@pytest.mark.parametrize("order", ["torch keras", "keras torch"])
+def test_both_doors_live_in_one_process_in_either_order(order):
+    first, second = order.split()
+    done = run_python(
+        f"import tlcourse.{first} as a, tlcourse.{second} as b, numpy as np\n"
+        "images = np.random.default_rng(0).random((3, 32, 32, 1), dtype=np.float32)\n"
+        "one, two = (door.extract_features(door.backbone('small-cnn', weights='letters'), images)"
+        " for door in (a, b))\n"
+        "print(abs(one - two).max() < 1e-4)"
+    )
+    assert done.stdout.strip() == "True", done.stdout + done.stderr[-2000:]
+
+
+def test_tensorflow_before_torch_is_an_error_and_no_crash():
+    done = run_python("import tensorflow, tlcourse.torch")
+    assert done.returncode in (0, 1), done.stderr[-2000:]  # a crash is negative
+    assert done.returncode == 0 or "import tlcourse.keras or tlcourse.torch before" in done.stderr
+
+
+def test_another_keras_backend_is_refused():
+    done = run_python(
+        "import os; os.environ['KERAS_BACKEND'] = 'torch'\nimport tlcourse.keras"
+    )
+    assert "needs TensorFlow. Set the environment variable KERAS_BACKEND" in done.stderr
+
+
 def test_a_wrong_submodule_is_an_attribute_error():
     import tlcourse
 

@@ -9,7 +9,19 @@ Design choices
 - The training loop is written out in `fit` and meant to be read.
 """
 
+from tlcourse.history import DivergedError, History
+from tlcourse.torch.adaptation import (
+    AdaptationHistory,
+    adapt,
+    coral_loss,
+    dann_strength,
+    mk_mmd_loss,
+    reverse_gradient,
+)
+from tlcourse.torch.devices import choose_device
+from tlcourse.torch.diagnostics import Diagnosis, adapt_batchnorm, diagnose
 from tlcourse.torch.distillation import distil, distillation_loss
+from tlcourse.torch.features import cached_features, layer_features
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.lora import LoRA, add_lora, merge_lora
 from tlcourse.torch.models import (
@@ -36,9 +48,6 @@ from tlcourse.torch.parameter import (
 from tlcourse.torch.pruning import prune, prune_mask
 from tlcourse.torch.structure import copy_first, cut, fresh_copy
 from tlcourse.torch.training import (
-    DivergedError,
-    History,
-    choose_device,
     evaluate,
     extract_features,
     fit,
@@ -48,22 +57,30 @@ from tlcourse.torch.transfer import fine_tune, linear_probe
 
 __all__ = [
     "L2SP",
+    "AdaptationHistory",
     "Backbone",
     "CopyReport",
+    "Diagnosis",
     "DivergedError",
     "Forgetting",
     "History",
     "LoRA",
     "SharedTrunk",
     "TransferModel",
+    "adapt",
+    "adapt_batchnorm",
     "add_lora",
     "backbone",
+    "cached_features",
     "choose_device",
     "copy_first",
     "copy_parameters",
+    "coral_loss",
     "count_parameters",
     "cut",
+    "dann_strength",
     "deepen",
+    "diagnose",
     "distil",
     "distillation_loss",
     "evaluate",
@@ -75,14 +92,17 @@ __all__ = [
     "freeze",
     "fresh_copy",
     "interpolate",
+    "layer_features",
     "layer_names",
     "layer_rates",
     "layers",
     "linear_probe",
     "merge_lora",
+    "mk_mmd_loss",
     "predict",
     "prune",
     "prune_mask",
+    "reverse_gradient",
     "source_model",
     "unfreeze",
     "unfreeze_last",

@@ -8,7 +8,16 @@ Design choices
 """
 
 import os
+import sys
+import warnings
 from contextlib import contextmanager
+from importlib.util import find_spec
+
+if "tensorflow" in sys.modules and "triton" not in sys.modules and find_spec("triton"):
+    raise ImportError(  # better than the crash of the process that would follow
+        "tensorflow was imported before PyTorch's compiler Triton, which cannot load after it; "
+        "import tlcourse.keras or tlcourse.torch before tensorflow."
+    )
 
 import torch
 
@@ -66,6 +75,8 @@ def seeded(seed, device=None):
 
 def _fastest():
     """Name the fastest kind of device that this computer has."""
-    if torch.cuda.is_available():
-        return "cuda"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # a CUDA build on a machine without GPU
+        if torch.cuda.is_available():
+            return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"

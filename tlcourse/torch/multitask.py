@@ -14,9 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tlcourse.history import DivergedError, History
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.models import TransferModel, count_parameters
-from tlcourse.torch.training import DivergedError, History, make_optimiser, to_batch
+from tlcourse.torch.training import make_optimiser, to_batch
 
 
 class SharedTrunk(nn.Module):

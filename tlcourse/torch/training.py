@@ -14,7 +14,6 @@ Design choices
 
 import copy
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from time import perf_counter
 
@@ -23,47 +22,11 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from tlcourse.data import Domain
 from tlcourse.evaluation import evaluate_logits
+from tlcourse.history import DivergedError, History, check_positive, check_training_data
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.freezing import match_names
 from tlcourse.torch.models import TransferModel, count_parameters
-
-
-class DivergedError(RuntimeError):
-    """The loss became infinite or NaN."""
-
-
-@dataclass
-class History:
-    """What happened during a training.
-
-    Attributes
-    ----------
-    loss : list of float
-        Mean training loss of each epoch, in nats for cross-entropy.
-    validation_loss, validation_accuracy : list of float
-        After each epoch; empty without validation data.
-    best_epoch : int or None
-        Epoch (from 0) whose weights were restored, if training was to stop early.
-    steps : int
-        Updates made.
-    seconds : float
-        Wall-clock time, validation included.
-    trained_parameters : int
-        Numbers that could change.
-    device : str
-        Where it ran.
-    """
-
-    loss: list = field(default_factory=list)
-    validation_loss: list = field(default_factory=list)
-    validation_accuracy: list = field(default_factory=list)
-    best_epoch: int | None = None
-    steps: int = 0
-    seconds: float = 0.0
-    trained_parameters: int = 0
-    device: str = "cpu"
 
 
 def fit(
@@ -135,7 +98,9 @@ def fit(
     --------
     >>> history = fit(model, split.train, split.validation, epochs=30, patience=5)
     """
-    _check_training(model, train, validation, patience)
+    if not isinstance(model, torch.nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
+    check_training_data(train, validation, patience)
     check_positive(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
     device = choose_device(device)
     model.to(device)
@@ -364,25 +329,3 @@ def _record(history, mean_loss, model, validation, device):
         measured = evaluate(model, validation, device=device)
         history.validation_loss.append(measured.log_loss)
         history.validation_accuracy.append(measured.accuracy)
-
-
-def _check_training(model, train, validation, patience):
-    """Refuse arguments of the wrong kind."""
-    if not isinstance(model, torch.nn.Module):
-        raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
-    for name, domain in (("train", train), ("validation", validation)):
-        if domain is None and name == "validation":
-            continue
-        if not isinstance(domain, Domain):
-            raise TypeError(f"{name} is a {type(domain).__name__}; give a tlcourse.data.Domain.")
-        if not len(domain):
-            raise ValueError(f"{name} has no examples; give at least one.")
-    if patience is not None and validation is None:
-        raise ValueError(f"patience is {patience}, but there is no validation set; give one.")
-
-
-def check_positive(**numbers):
-    """Refuse numbers below one; None means not given."""
-    for name, number in numbers.items():
-        if number is not None and (not isinstance(number, int | np.integer) or number < 1):
-            raise ValueError(f"{name} is {number!r}; it must be an integer >= 1.")

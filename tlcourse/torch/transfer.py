@@ -14,13 +14,12 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
+from tlcourse.history import History, check_positive
+from tlcourse.probing import logistic_head
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.parameter import layer_names, unfreeze_last
-from tlcourse.torch.training import History, check_positive, extract_features, fit
+from tlcourse.torch.training import extract_features, fit
 
 
 def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_options):
@@ -97,28 +96,13 @@ def linear_probe(model, train, *, c=1.0, device="auto"):
     ValueError
         If a class has no example, ``c`` is not positive, or the head has other classes.
     """
-    missing = np.setdiff1d(np.arange(train.n_classes), train.labels)
-    if len(missing):
-        raise ValueError(
-            f"train has no example of class {train.class_names[missing[0]]!r}; a probe needs at "
-            "least one of each class."
-        )
-    if not c > 0:
-        raise ValueError(f"c is {c!r}; it must be > 0.")
     if model.head.out_features != train.n_classes:
         raise ValueError(
             f"model's head has {model.head.out_features} outputs, but train has {train.n_classes} "
             "classes; make the model by TransferModel(backbone, train.n_classes)."
         )
     features = extract_features(model, train.inputs, device=device)
-    probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
-    probe.fit(features, train.labels)
-    scaler, regression = probe
-    weight, bias = regression.coef_, regression.intercept_
-    if train.n_classes == 2:  # scikit-learn gives the second class's log-odds only
-        weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
-    weight = weight / scaler.scale_
-    bias = bias - weight @ scaler.mean_
+    weight, bias = logistic_head(features, train.labels, train.class_names, c=c)
     freeze(model, "backbone")
     with torch.no_grad():
         model.head.weight.copy_(torch.from_numpy(weight))
