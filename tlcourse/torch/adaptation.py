@@ -196,7 +196,8 @@ def mk_mmd_loss(source_features, target_features, *, scales=(0.25, 0.5, 1.0, 2.0
     """
     n, m = len(source_features), len(target_features)
     rows = torch.cat([source_features, target_features])
-    squared = (rows[:, None] - rows[None, :]).square().sum(dim=2)
+    lengths = rows.square().sum(dim=1)
+    squared = (lengths[:, None] + lengths - 2 * rows @ rows.T).clamp(min=0)  # (n + m, n + m)
     bandwidth = squared.detach().sum() / ((n + m) * (n + m - 1))
     kernel = sum(torch.exp(-squared / (2 * scale * bandwidth)) for scale in scales) / len(scales)
     signs = torch.cat([torch.full((n,), 1 / n), torch.full((m,), -1 / m)]).to(rows)
