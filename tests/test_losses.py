@@ -118,8 +118,8 @@ def test_left_out_examples_have_no_gradient():
 def test_trimming_resists_wrong_labels_that_a_net_would_memorise():
     gains = []
     for seed in range(3):
-        clean = clusters([60, 60, 60], spread=0.35, seed=seed)
-        train, test = corrupt_labels(clean, 0.4, seed=seed), clusters([300] * 3, spread=0.35, seed=9)
+        train = corrupt_labels(clusters([60] * 3, spread=0.35, seed=seed), 0.4, seed=seed)
+        test = clusters([300] * 3, spread=0.35, seed=9)
         plain, trimmed = (
             tl.evaluate(trained(train, loss, steps=1000, seed=seed), test).accuracy
             for loss in (torch.nn.functional.cross_entropy, SmallLoss(0.4)))

@@ -239,6 +239,16 @@ def test_ranking_without_measurements_or_without_differences():
     assert np.isnan([tied.kendall, tied.weighted_kendall, tied.spearman]).all()
 
 
+def test_ranking_weights_are_a_softmax_of_the_scores():
+    shares = scores.rank_sources({"far": -3.0, "near": -1.0, "middle": -2.0}).weights(0.5)
+    assert list(shares) == ["near", "middle", "far"]
+    assert sum(shares.values()) == pytest.approx(1)
+    assert shares["near"] / shares["middle"] == pytest.approx(np.exp(2))
+    with pytest.raises(ValueError, match="temperature is 0"):
+        scores.rank_sources({"a": 1.0, "b": 2.0}).weights(0)
+
+
+
 # Bad input
 
 X, Y = labelled_features(n=12)

@@ -67,14 +67,33 @@ def check_training_data(train, validation, patience):
         If either is empty, or there is patience without a validation set.
     """
     for name, domain in (("train", train), ("validation", validation)):
-        if domain is None and name == "validation":
-            continue
-        if not isinstance(domain, Domain):
-            raise TypeError(f"{name} is a {type(domain).__name__}; give a tlcourse.data.Domain.")
-        if not len(domain):
-            raise ValueError(f"{name} has no examples; give at least one.")
+        if domain is not None or name == "train":
+            check_domain(name, domain)
     if patience is not None and validation is None:
         raise ValueError(f"patience is {patience}, but there is no validation set; give one.")
+
+
+def check_domain(name, domain):
+    """Refuse what is no domain, or an empty one.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    domain : Domain
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        If it is no `Domain`.
+    ValueError
+        If it has no examples.
+    """
+    if not isinstance(domain, Domain):
+        raise TypeError(f"{name} is a {type(domain).__name__}; give a tlcourse.data.Domain.")
+    if not len(domain):
+        raise ValueError(f"{name} has no examples; give at least one.")
 
 
 def check_positive(**numbers):

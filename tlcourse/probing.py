@@ -1,13 +1,17 @@
-"""Logistic regression on frozen features, as the weights of a linear head.
+"""Classifiers on frozen features: logistic regression, nearest neighbours, class prototypes.
 
 Design choices
 --------------
-- scikit-learn finds the optimum; both doors only write it into their heads.
-- Features are standardised for the solver, and the scaling is folded into the weights.
+- For logistic regression scikit-learn finds the optimum; both doors only write it into their
+  heads. Features are standardised for the solver, and the scaling is folded into the weights.
+- Neighbours and prototypes learn no weights. They return a function from features to logits, which
+  is what `tlcourse.study.Fitted` takes.
 """
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -37,12 +41,7 @@ def logistic_head(features, labels, class_names, *, c=1.0):
     ValueError
         If a class has no example or ``c`` is not positive.
     """
-    missing = np.setdiff1d(np.arange(len(class_names)), labels)
-    if len(missing):
-        raise ValueError(
-            f"train has no example of class {class_names[missing[0]]!r}; a probe needs at least "
-            "one of each class."
-        )
+    _check_complete(labels, class_names)
     if not c > 0:
         raise ValueError(f"c is {c!r}; it must be > 0.")
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
@@ -53,3 +52,108 @@ def logistic_head(features, labels, class_names, *, c=1.0):
         weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
     weight = weight / scaler.scale_
     return weight, bias - weight @ scaler.mean_
+
+
+def knn_probe(train, *, neighbours=5):
+    """Classify by the nearest training examples, in cosine distance.
+
+    Parameters
+    ----------
+    train : Domain
+        Features ``(n, d)`` with labels, at least one of each class.
+    neighbours : int
+        How many examples vote; all of them where there are fewer.
+
+    Returns
+    -------
+    callable
+        Maps features ``(m, d)`` to logits ``(m, k)`` float32: logarithms of the votes' shares, with
+        one vote spread over all classes so that none is impossible.
+
+    Raises
+    ------
+    ValueError
+        If a class has no example or ``neighbours`` is no integer of at least 1.
+    """
+    _check_complete(train.labels, train.class_names)
+    if not isinstance(neighbours, int | np.integer) or neighbours < 1:
+        raise ValueError(f"neighbours is {neighbours!r}; it must be an integer >= 1.")
+    voters = min(neighbours, len(train))
+    classifier = KNeighborsClassifier(voters, metric="cosine", algorithm="brute")
+    classifier.fit(train.inputs, train.labels)
+
+    def logits(features):
+        votes = voters * classifier.predict_proba(features)
+        return np.log((votes + 1 / train.n_classes) / (voters + 1)).astype(np.float32)
+
+    return logits
+
+
+def prototype_probe(train):
+    """Classify by the nearest class mean.
+
+    Parameters
+    ----------
+    train : Domain
+        Features ``(n, d)`` with labels, at least one of each class.
+
+    Returns
+    -------
+    callable
+        Maps features ``(m, d)`` to logits ``(m, k)`` float32: minus the squared Euclidean distances
+        to the means.
+
+    Raises
+    ------
+    ValueError
+        If a class has no example.
+
+    References
+    ----------
+    Snell, Swersky and Zemel, Prototypical Networks for Few-shot Learning, NIPS 2017, equations 1
+    and 2.
+    """
+    _check_complete(train.labels, train.class_names)
+    means = np.stack([train.inputs[train.labels == label].mean(axis=0, dtype=np.float64)
+                      for label in range(train.n_classes)])
+
+    def logits(features):
+        distances = euclidean_distances(np.asarray(features, dtype=np.float64), means, squared=True)
+        return -distances.astype(np.float32)
+
+    return logits
+
+
+def _check_complete(labels, class_names):
+    """Refuse training labels that leave a class out."""
+    missing = np.setdiff1d(np.arange(len(class_names)), labels)
+    if len(missing):
+        raise ValueError(
+            f"train has no example of class {class_names[missing[0]]!r}; a probe needs at least "
+            "one of each class."
+        )
+
+
+def classify_aligned(aligner, source_features, source_labels, target_features):
+    """Align two domains, learn on the source, and predict the target.
+
+    Parameters
+    ----------
+    aligner : CORAL, SubspaceAlignment or TCA
+        One of `tlcourse.align`; it is fitted here.
+    source_features : ndarray, shape (n, d)
+        Features of the source.
+    source_labels : ndarray of int, shape (n,)
+        Their classes.
+    target_features : ndarray, shape (m, d)
+        Features of the target, without labels.
+
+    Returns
+    -------
+    ndarray of int, shape (m,)
+        Predicted classes.
+    """
+    aligner.fit(source_features, target=target_features)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    classifier.fit(aligner.transform(source_features, domain="source"), source_labels)
+    return classifier.predict(aligner.transform(target_features, domain="target"))

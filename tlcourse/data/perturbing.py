@@ -103,8 +103,8 @@ def mix_domains(domains, n, *, weights=None, seed):
     n : int
         Examples in the mixture. A domain asked for more than it has gives its examples again.
     weights : array-like of float, shape (number of domains,), optional
-        Shares of the domains, in proportion; by default equal. See
-        `tlcourse.scores.source_weights`.
+        Shares of the domains, in proportion; by default equal. The method ``weights`` of
+        `tlcourse.scores.Ranking` gives some by score.
     seed : int
         Seed of the draw and of the order.
 

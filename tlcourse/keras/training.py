@@ -15,7 +15,13 @@ import numpy as np
 from tqdm import tqdm
 
 from tlcourse.evaluation import evaluate_logits
-from tlcourse.history import DivergedError, History, check_positive, check_training_data
+from tlcourse.history import (
+    DivergedError,
+    History,
+    check_domain,
+    check_positive,
+    check_training_data,
+)
 from tlcourse.keras.freezing import match_names, matches, named_layers
 from tlcourse.keras.models import TransferModel, count_parameters
 from tlcourse.keras.tensorflow_setup import keras, tf
@@ -227,7 +233,15 @@ def evaluate(model, domain, *, device="auto"):
     Returns
     -------
     tlcourse.evaluation.Evaluation
+
+    Raises
+    ------
+    TypeError
+        If it is no `Domain`.
+    ValueError
+        If it is empty, or has other classes than the model.
     """
+    check_domain("domain", domain)
     logits = predict(model, domain.inputs, device=device)
     return evaluate_logits(logits, domain.labels, domain.class_names)
 

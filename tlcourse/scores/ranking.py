@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import softmax
+
+from tlcourse.checks import check_positive
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,28 @@ class Ranking:
         if self.measured is None:
             return float("nan")
         return max(self.measured.values()) - self.measured[self.names[0]]
+
+    def weights(self, temperature=1.0):
+        """Turn scores into shares of a mixture of the sources: a softmax.
+
+        Parameters
+        ----------
+        temperature : float
+            In units of the score, > 0: two sources whose scores differ by it get shares whose
+            ratio is e. Small values leave the first source alone, large ones make all equal.
+
+        Returns
+        -------
+        dict of str to float
+            Shares that sum to 1, best first.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If the temperature is no positive number.
+        """
+        scores = np.array(list(self.scores.values())) / check_positive("temperature", temperature)
+        return dict(zip(self.names, softmax(scores).tolist(), strict=True))
 
     def _correlation(self, statistic):
         """Return a rank correlation; NaN without measurements or where all values are equal."""

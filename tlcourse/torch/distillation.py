@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from tlcourse.data import Domain
+from tlcourse.history import check_training_data
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.training import fit, predict
 
@@ -41,11 +42,19 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0
     torch.Tensor, scalar
         Mean over the examples, in nats.
 
+    Raises
+    ------
+    ValueError
+        If temperature or weight is out of range.
+
     References
     ----------
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop
     on deep learning, arXiv:1503.02531, section 2.
     """
+    if not temperature > 0 or not 0 <= weight <= 1:
+        raise ValueError(f"temperature is {temperature!r} and weight {weight!r}; temperature must "
+                         "be > 0 and weight in [0, 1].")
     student = F.log_softmax(student_logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
@@ -84,9 +93,7 @@ def distil(
     ValueError
         If temperature or weight is out of range, or the teacher has other classes.
     """
-    if not temperature > 0 or not 0 <= weight <= 1:
-        raise ValueError(f"temperature is {temperature!r} and weight {weight!r}; temperature must "
-                         "be > 0 and weight in [0, 1].")
+    check_training_data(train, validation, None)
     logits = predict(teacher, train.inputs, device=device)
     if logits.shape[1] != train.n_classes:
         raise ValueError(f"teacher gives {logits.shape[1]} logits, but train has "

@@ -39,7 +39,14 @@ def fresh_copy(model, *, seed=0):
     -------
     torch.nn.Module
         A new model.
+
+    Raises
+    ------
+    TypeError
+        If it is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
     fresh = copy.deepcopy(model)
     with seeded(seed), torch.no_grad():
         for module in fresh.modules():

@@ -23,7 +23,13 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from tlcourse.evaluation import evaluate_logits
-from tlcourse.history import DivergedError, History, check_positive, check_training_data
+from tlcourse.history import (
+    DivergedError,
+    History,
+    check_domain,
+    check_positive,
+    check_training_data,
+)
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.freezing import match_names
 from tlcourse.torch.models import TransferModel, count_parameters
@@ -214,7 +220,15 @@ def evaluate(model, domain, *, device="auto"):
     Returns
     -------
     tlcourse.evaluation.Evaluation
+
+    Raises
+    ------
+    TypeError
+        If it is no `Domain`.
+    ValueError
+        If it is empty, or has other classes than the model.
     """
+    check_domain("domain", domain)
     logits = predict(model, domain.inputs, device=device)
     return evaluate_logits(logits, domain.labels, domain.class_names)
 
