@@ -37,7 +37,7 @@ clean:
 
 # --all: Sphinx warns of a page only when it reads it. Without, a failed build would pass when run again.
 $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
-	$(BIN)/jupyter-book build . --all -n -W --keep-going
+	TLCOURSE_EXPLORE=frames $(BIN)/jupyter-book build . --all -n -W --keep-going
 	@touch $@
 
 # Pages and executed notebooks are kept by their text only. So they go when the code changes.

@@ -2,13 +2,13 @@
 
     python benchmarks/adaptation.py > benchmarks/results/adaptation.txt
 
-Protocol. Source: 5,000 rendered digits with labels. Target: 1,797 handwritten digits without. Net:
-small-cnn from a random start. Deep methods: 500 updates of 64 examples of each domain, AdamW with a
-one-cycle rate of 0.003 (DANN 0.001); source only: as many updates on the source alone. The weights
-of the distances are the package's defaults and were not chosen here. Shallow methods align the features of
-the source-only net and fit logistic regression on the aligned source. No target label is used for
-training or choice; all 1,797 measure the result. The control "weight 0" passes both domains through
-BatchNorm together and minimises no distance.
+Protocol. Source: 5,000 rendered digits with labels. Target: 1,797 handwritten digits without.
+Net: small-cnn from a random start. Deep methods: 500 updates of 64 examples of each domain, AdamW
+with a one-cycle rate of 0.003 (DANN 0.001); source only: as many updates on the source alone. The
+weights of the distances are the package's defaults and were not chosen here. Shallow methods
+align the features of the source-only net and fit logistic regression on the aligned source. No
+target label is used for training or choice; all 1,797 measure the result. The control "weight 0"
+passes both domains through BatchNorm together and minimises no distance.
 """
 
 import time

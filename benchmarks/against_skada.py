@@ -8,6 +8,11 @@ examples of each domain with AdamW at a constant 0.001 (without the course's one
 rate). Weights of the distances: 1 for DAN and DANN, 30 for Deep CORAL, on both sides. DANN's
 discriminator has the same shape. No target label is used but for the final accuracy. The sides take
 turns, so that a busy machine slows both alike.
+
+About skada's discriminator: the one that skada 0.6 makes by default ends in a softmax over a single
+output, which is 1 whatever the features are; no gradient passes it, and its DANN adapts nothing.
+The one here starts with skada's own layer that reverses the gradient, at constant strength as
+there, and ends in a sigmoid. The course's strength grows from 0 to 1, as in the paper.
 """
 
 import time
@@ -20,6 +25,7 @@ import tlcourse.torch as tl  # isort: skip - before skada, which loads TensorFlo
 import numpy as np
 import torch
 from skada.deep import DAN, DANN, DeepCoral
+from skada.deep.modules import GradientReversalLayer
 from torch import nn
 
 from tlcourse import data
@@ -52,11 +58,18 @@ class Flat(nn.Module):
         """Return logits."""
         return self.head(self.features(images))
 
+class Reversal(nn.Module):
+    """The gradient reversal that skada puts into its default discriminator."""
+
+    def forward(self, features):
+        """Return the features."""
+        return GradientReversalLayer.apply(features, 1.0)
+
 def skadas(cls, weight, seed, source, target):
     options = {}
     if cls is DANN:
         options = {"num_features": 128, "domain_classifier": nn.Sequential(
-            nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1), nn.Sigmoid(),
+            Reversal(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1), nn.Sigmoid(),
             nn.Flatten(0))}
     torch.manual_seed(seed)
     net = cls(Flat(seed), layer_name="features", reg=weight, batch_size=BATCH, max_epochs=EPOCHS,

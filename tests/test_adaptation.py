@@ -1,11 +1,15 @@
 """Deep adaptation: losses against closed forms, gradients against finite differences, honesty."""
 
+import importlib
+import warnings
+
 import numpy as np
 import pytest
 import torch
 
 import tlcourse.torch as tl
 from tlcourse import data, scores
+from tlcourse.data import Domain
 
 SOURCE = data.load("rendered-digits", n=600)
 TARGET = data.load("handwritten-digits", n=400)
@@ -149,6 +153,105 @@ def test_bad_arguments_are_refused(changes, error, reason):
     with pytest.raises(error, match=reason):
         tl.adapt(arguments.pop("model"), arguments.pop("source"), arguments.pop("target_inputs"),
                  **arguments)
+
+
+# ---- skada as an independent yardstick
+
+
+@pytest.fixture(scope="module")
+def skada():
+    """Import skada without the TensorFlow that its optimal transport library would load."""
+    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+        patch.setenv("POT_BACKEND_DISABLE_TENSORFLOW", "1")
+        warnings.simplefilter("ignore")
+        return importlib.import_module("skada.deep")
+
+
+def test_deep_corals_loss_is_skadas(skada):
+    x, y = (torch.tensor(rows) for rows in clouds())
+    wanted = skada.losses.deepcoral_loss(x, y).item()
+    assert tl.coral_loss(x, y).item() == pytest.approx(wanted, rel=1e-6)
+
+
+def test_the_reversed_gradient_is_skadas(skada):
+    reverse = skada.modules.GradientReversalLayer.apply
+    gradients = []
+    for function in (tl.reverse_gradient, reverse):
+        x = torch.tensor(clouds()[0], requires_grad=True)
+        torch.sin(function(x, 0.3)).sum().backward()
+        gradients.append(x.grad)
+    assert torch.equal(*gradients)
+
+
+class Columns(torch.nn.Module):
+    """Rows to features by one hidden layer; the head outside, so that skada can hook it."""
+
+    feature_dim = 16
+
+    def __init__(self, seed):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.layers = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU())
+
+    def forward(self, rows):
+        return self.layers(rows)
+
+
+def tilted(n, shift, seed):
+    """Draw three classes in a plane, shifted along two directions that tell no class."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(3, size=n)
+    plane = np.array([[2, 0], [-1, 1.7], [-1, -1.7]])[labels] + 0.5 * rng.normal(size=(n, 2))
+    rest = rng.normal(size=(n, 2)) + shift
+    rows = np.concatenate([plane + 0.4 * shift, rest], axis=1).astype(np.float32)
+    return Domain("tilted", rows, labels, ("a", "b", "c"))
+
+
+def skadas_accuracy(skada, method, net, source, target):
+    """Train skada's version of a method and measure it on the target."""
+    reverse = skada.modules.GradientReversalLayer
+
+    class Reversal(torch.nn.Module):
+        def forward(self, features):
+            return reverse.apply(features, 1.0)
+
+    # skada's own discriminator ends in a softmax over one output: constant, without gradient
+    layers = [Reversal(), torch.nn.Linear(16, 128), torch.nn.ReLU(), torch.nn.Linear(128, 1),
+              torch.nn.Sigmoid(), torch.nn.Flatten(0)]
+    makers = {"deep-coral": (skada.DeepCoral, {}), "dan": (skada.DAN, {}),
+              "dann": (skada.DANN, {"num_features": 16,
+                                    "domain_classifier": torch.nn.Sequential(*layers)})}
+    make, options = makers[method]
+    base = net.forward
+    net.forward = lambda rows, sample_weight=None: base(rows)
+    x = np.concatenate([source.inputs, target.inputs])
+    y = np.concatenate([source.labels, np.full(len(target), -1)])
+    domain = np.repeat([1, -2], [len(source), len(target)])
+    with warnings.catch_warnings(), torch.random.fork_rng():
+        warnings.simplefilter("ignore")
+        torch.manual_seed(0)
+        learner = make(net, layer_name="backbone", batch_size=64, max_epochs=15, lr=3e-3,
+                       optimizer=torch.optim.AdamW, train_split=None, verbose=0, device="cpu",
+                       **options).fit(x, y, sample_domain=domain)
+        rows = slice(len(source), None)
+        predicted = learner.predict(x[rows], sample_domain=domain[rows])
+        steps = sum(len(epoch["batches"]) for epoch in learner.history)
+    return np.mean(predicted == target.labels), steps
+
+
+@pytest.mark.parametrize("method", ["deep-coral", "dan", "dann"])
+def test_accuracy_is_not_below_skadas(skada, method):
+    ours, theirs = [], []
+    for seed in range(3):
+        source, target = tilted(256, 0, seed), tilted(256, 2.5, seed + 10)
+        nets = [tl.TransferModel(Columns(seed), 3, seed=seed) for _ in range(2)]
+        accuracy, steps = skadas_accuracy(skada, method, nets[0], source, target)
+        theirs.append(accuracy)
+        tl.adapt(nets[1], source, target.inputs, method=method, steps=steps, lr=3e-3, seed=seed,
+                 weight=1.0)
+        ours.append(tl.evaluate(nets[1], target).accuracy)
+    assert np.mean(ours) > np.mean(theirs) - 0.05, (ours, theirs)
 
 
 # ---- BatchNorm

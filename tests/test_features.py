@@ -1,11 +1,15 @@
 """The feature cache: hits compute nothing, any change that matters misses."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import torch
 
 import tlcourse.torch as tl
-from tlcourse.data import Domain, load
+from tlcourse.data import Domain, fetching, load
+from tlcourse.torch import features
 from tlcourse.torch.features import cached_features, layer_features
 
 
@@ -96,6 +100,28 @@ def test_an_interrupted_computation_leaves_no_file(digits, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         cached_features(Failing(), digits, folder=tmp_path, batch_size=20)
     assert not [path for path in tmp_path.iterdir() if path.suffix in {".npy", ".part"}]
+
+
+def test_two_that_want_the_same_features_compute_them_once(digits, tmp_path, monkeypatch):
+    both_wait, waiting = threading.Event(), []
+
+    def locked(path):
+        waiting.append(path)
+        if len(waiting) == 2:
+            both_wait.set()
+        return fetching.locked(path)
+
+    class Slow(Counted):
+        def forward(self, images):
+            assert both_wait.wait(60)  # the file cannot be ready before the other one looks
+            return super().forward(images)
+
+    monkeypatch.setattr(features, "locked", locked)
+    nets = [Slow(), Slow()]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda net: cached_features(net, digits, folder=tmp_path), nets)
+    assert sorted(len(net.forwards) for net in nets) == [0, 1]
+    np.testing.assert_array_equal(first.inputs, second.inputs)
 
 
 def test_the_model_is_left_in_its_mode_and_features_are_those_of_evaluation(digits, tmp_path):

@@ -10,6 +10,7 @@ Design choices
 """
 
 from tlcourse.history import DivergedError, History
+from tlcourse.probing import knn_probe, prototype_probe
 from tlcourse.torch.adaptation import (
     AdaptationHistory,
     adapt,
@@ -21,9 +22,16 @@ from tlcourse.torch.adaptation import (
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.diagnostics import Diagnosis, adapt_batchnorm, diagnose
 from tlcourse.torch.distillation import distil, distillation_loss
+from tlcourse.torch.drift import Replay, follow_stream, recalibrate
 from tlcourse.torch.features import cached_features, layer_features
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.lora import LoRA, add_lora, merge_lora
+from tlcourse.torch.losses import (
+    SmallLoss,
+    adjust_logits,
+    class_balanced_loss,
+    logit_adjusted_loss,
+)
 from tlcourse.torch.models import (
     Backbone,
     TransferModel,
@@ -45,7 +53,9 @@ from tlcourse.torch.parameter import (
     layers,
     unfreeze_last,
 )
+from tlcourse.torch.pretext import pretrain_autoencoder, pretrain_clusters
 from tlcourse.torch.pruning import prune, prune_mask
+from tlcourse.torch.regression import RegressionModel, fit_regression, ridge_probe
 from tlcourse.torch.structure import copy_first, cut, fresh_copy
 from tlcourse.torch.training import (
     evaluate,
@@ -65,14 +75,19 @@ __all__ = [
     "Forgetting",
     "History",
     "LoRA",
+    "RegressionModel",
+    "Replay",
     "SharedTrunk",
+    "SmallLoss",
     "TransferModel",
     "adapt",
     "adapt_batchnorm",
     "add_lora",
+    "adjust_logits",
     "backbone",
     "cached_features",
     "choose_device",
+    "class_balanced_loss",
     "copy_first",
     "copy_parameters",
     "coral_loss",
@@ -88,21 +103,30 @@ __all__ = [
     "fine_tune",
     "fit",
     "fit_jointly",
+    "fit_regression",
+    "follow_stream",
     "forgetting",
     "freeze",
     "fresh_copy",
     "interpolate",
+    "knn_probe",
     "layer_features",
     "layer_names",
     "layer_rates",
     "layers",
     "linear_probe",
+    "logit_adjusted_loss",
     "merge_lora",
     "mk_mmd_loss",
     "predict",
+    "pretrain_autoencoder",
+    "pretrain_clusters",
+    "prototype_probe",
     "prune",
     "prune_mask",
+    "recalibrate",
     "reverse_gradient",
+    "ridge_probe",
     "source_model",
     "unfreeze",
     "unfreeze_last",
