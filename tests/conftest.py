@@ -2,6 +2,10 @@
 
 import os
 import tempfile
+from contextlib import suppress
+
+with suppress(ImportError):  # it crashes the process when TensorFlow was imported before it
+    import triton  # noqa: F401
 
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("TLCOURSE_DEVICE", "cpu")

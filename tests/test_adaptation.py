@@ -231,7 +231,7 @@ def skadas_accuracy(skada, method, net, source, target):
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        learner = make(net, layer_name="backbone", batch_size=64, max_epochs=15, lr=3e-3,
+        learner = make(net, layer_name="backbone", batch_size=64, max_epochs=40, lr=3e-3,
                        optimizer=torch.optim.AdamW, train_split=None, verbose=0, device="cpu",
                        **options).fit(x, y, sample_domain=domain)
         rows = slice(len(source), None)
@@ -240,8 +240,12 @@ def skadas_accuracy(skada, method, net, source, target):
     return np.mean(predicted == target.labels), steps
 
 
-@pytest.mark.parametrize("method", ["deep-coral", "dan", "dann"])
-def test_accuracy_is_not_below_skadas(skada, method):
+@pytest.mark.parametrize(
+    ("method", "spread"), [("deep-coral", 0.02), ("dan", 0.02), ("dann", 0.06)])
+def test_accuracy_is_not_below_skadas(skada, method, spread, monkeypatch):
+    monkeypatch.setattr(  # skada's rate is constant
+        torch.optim.lr_scheduler, "OneCycleLR",
+        lambda optimiser, peaks, total_steps: torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0))
     ours, theirs = [], []
     for seed in range(3):
         source, target = tilted(256, 0, seed), tilted(256, 2.5, seed + 10)
@@ -249,9 +253,9 @@ def test_accuracy_is_not_below_skadas(skada, method):
         accuracy, steps = skadas_accuracy(skada, method, nets[0], source, target)
         theirs.append(accuracy)
         tl.adapt(nets[1], source, target.inputs, method=method, steps=steps, lr=3e-3, seed=seed,
-                 weight=1.0)
+                 weight=1.0)  # skada's weight too
         ours.append(tl.evaluate(nets[1], target).accuracy)
-    assert np.mean(ours) > np.mean(theirs) - 0.05, (ours, theirs)
+    assert np.mean(ours) > np.mean(theirs) - spread, (ours, theirs)
 
 
 # ---- BatchNorm

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import datasets
 
-from tlcourse.data import load
+from tlcourse.data import embedded, load
 
 
 def test_handwritten_digits_are_scikit_learns_enlarged():
@@ -47,3 +47,27 @@ def test_signs_need_more_than_a_threshold():
 def test_sources_show_letters_and_targets_digits():
     for source, target in (("rendered-letters", "handwritten-digits"), ("rendered-signs", "signs")):
         assert not set(load(source, n=52).class_names) & set(load(target).class_names)
+
+
+def test_ink_is_coloured_and_stands_out_from_what_it_covers():
+    inked, plain = (
+        embedded._paint_over_photo(masks, "flower.jpg", np.random.default_rng(0), size=44)
+        for masks in (np.ones((200, 44, 44)), np.zeros((200, 44, 44)))
+    )
+    ink = inked[:, 0, 0]
+    assert np.abs(inked - ink[:, None, None]).max() < 1e-6  # a full mask is one plain colour
+    assert np.abs(ink.mean(axis=1) - plain.mean(axis=(1, 2, 3))).min() > 0.25
+    assert np.ptp(ink, axis=1).mean() > 0.15  # not grey
+
+
+def test_the_seed_decides_the_signs_and_the_photographs_differ():
+    one, same, other = (embedded.signs(seed=seed) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.inputs, same.inputs)
+    assert not np.array_equal(one.inputs, other.inputs)
+    np.testing.assert_array_equal(one.labels, other.labels)
+    flower, china = (datasets.load_sample_image(f"{photo}.jpg").mean(axis=(0, 1)) / 255
+                     for photo in ("flower", "china"))
+    letters = load("rendered-signs", n=500)
+    for domain, under, elsewhere in [(one, flower, china), (letters, china, flower)]:
+        rim = domain.inputs[:, :4].mean(axis=(0, 1, 2))  # hardly any ink up there
+        assert np.abs(rim - under).max() < np.abs(rim - elsewhere).max() / 2

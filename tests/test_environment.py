@@ -37,7 +37,7 @@ def test_each_pinned_package_is_installed_in_the_pinned_version(package, version
 
 
 def test_all_pinned_packages_import_in_one_process():
-    names = [name for name, _ in pins() if name != "ruff"]
+    names = [name for name, _ in pins() if name not in ("ruff", "sphinx-mathjax-offline")]
     modules = [IMPORT_NAMES.get(name, name.replace("-", "_")) for name in names]
     done = run_python("\n".join(f"print({m!r}); import {m}" for m in modules))
     failed = done.stdout.split()[-1] if done.stdout else "?"

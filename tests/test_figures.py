@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from matplotlib import pyplot as plt
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from tlcourse import figures
 from tlcourse.data import load
@@ -95,6 +96,16 @@ def test_cost_shows_mean_seconds_and_parameters():
         line(ax, label).get_xydata(), [[rows["seconds"].mean(), rows["accuracy"].mean()]])
 
 
+def test_cost_has_a_bar_of_one_standard_deviation_and_a_marker_for_each_strategy():
+    ax = figures.plot_cost(TABLE, 5, baseline="from scratch")
+    bars = [bar.get_segments()[0] for bar in ax.collections if hasattr(bar, "get_segments")]
+    for (low, high), name in zip(bars, TABLE["strategy"].unique(), strict=True):
+        draws = TABLE[(TABLE["strategy"] == name) & (TABLE["budget"] == 5)]["accuracy"]
+        spread = draws.std(ddof=0)
+        assert (low[1], high[1]) == pytest.approx((draws.mean() - spread, draws.mean() + spread))
+    assert len({item.get_marker() for item in ax.lines}) == 3  # told apart without colour
+
+
 def test_images_stand_in_a_column_for_each_class():
     digits = load("handwritten-digits")
     ax = figures.plot_images(digits, per_class=2)
@@ -112,6 +123,36 @@ def test_confusion_counts_are_written_in_their_cells():
     ax = figures.plot_confusion(result)
     written = {tuple(text.get_position()): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "1", (2, 0): "1", (0, 1): "1", (1, 1): "1", (2, 2): "1"}
+    np.testing.assert_allclose(
+        ax.images[0].get_array(), [[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])  # rows sum to 1
+
+
+def test_many_classes_are_coloured_but_not_written():
+    result = evaluate_logits(np.eye(13), np.arange(13), [str(label) for label in range(13)])
+    assert not figures.plot_confusion(result).texts
+
+
+def drawn_tick_boxes(axis):
+    """Return where level tick labels stand; Matplotlib also keeps some outside the view."""
+    low, high = sorted(axis.get_view_interval())
+    for place, text in zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True):
+        if low <= place <= high and text.get_text() and not text.get_rotation():
+            yield text.get_window_extent()
+
+
+@pytest.mark.parametrize("names", [list("abcdefghij"), [f"long name {n}" for n in range(10)]])
+def test_text_is_large_inside_the_figure_and_does_not_overlap(names):
+    result = evaluate_logits(np.eye(10), np.arange(10), names)
+    drawn = [figures.plot_learning_curves(TABLE), figures.plot_cost(TABLE, 5),
+             figures.plot_confusion(result)]
+    for ax in drawn:
+        ax.figure.canvas.draw()
+        texts = [text for text in ax.figure.findobj(Text) if text.get_text().strip()]
+        assert texts and min(text.get_fontsize() for text in texts) >= 9
+        edges = ax.figure.bbox.padded(1)
+        boxes = [box for axis in (ax.xaxis, ax.yaxis) for box in drawn_tick_boxes(axis)]
+        assert all(edges.contains(*corner) for box in boxes for corner in (box.min, box.max))
+        assert all(one.count_overlaps(boxes) == 1 for one in boxes)
 
 
 def test_history_has_losses_and_accuracy_from_epoch_one():
@@ -150,6 +191,9 @@ def test_a_plot_draws_into_given_axes():
     [
         (lambda: figures.plot_learning_curves(TABLE, baseline="x"), ValueError, "baseline is 'x'"),
         (lambda: figures.plot_cost(TABLE, 3), ValueError, r"budget is 3; the table has \[1, 5"),
+        (lambda: figures.plot_gain(pd.concat([transfer_gain(TABLE, "tuned", "frozen"),
+                                              transfer_gain(TABLE, "tuned", "from scratch")])),
+         ValueError, "plot one baseline at a time"),
         (lambda: figures.plot_images(load("iris")), ValueError, "at least one image"),
         (lambda: figures.plot_images(3), TypeError, "domain is a int"),
         (lambda: figures.plot_confusion(3), TypeError, "evaluation is a int"),

@@ -1,6 +1,7 @@
 """Folders of pictures: what is written loads again, and what cannot be used is named."""
 
 import shutil
+import unicodedata
 
 import numpy as np
 import pytest
@@ -68,6 +69,16 @@ def test_a_folder_in_use_is_left_alone(tmp_path):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["mine.png"]
 
 
+def test_an_empty_folder_is_filled_and_one_picture_of_two_classes_is_not_written(tmp_path):
+    (tmp_path / "out").mkdir()
+    path = write_image_folder(pictures(), tmp_path / "out", seed=0)
+    assert sorted(side.name for side in path.iterdir()) == ["train", "val"]
+    twins = Domain("twins", np.full((4, 8, 8, 3), 0.5), np.array([0, 0, 1, 1]), ["a", "b"])
+    with pytest.raises(ImageFolderError, match="in two classes"):
+        write_image_folder(twins, tmp_path / "twins", seed=0, validation_share=0)
+    assert not (tmp_path / "twins").exists()
+
+
 def test_an_interrupted_writing_leaves_nothing(tmp_path, monkeypatch):
     def full_disk(*_):
         raise OSError("no space left")
@@ -122,6 +133,37 @@ def test_given_sides_are_kept(tmp_path, folder, side):
         save(tmp_path / "set" / side / name / "new2.png", colour=(9, 2, ord(name[0])))
     train, validation = load_image_folder(tmp_path / "set", size=8)
     assert (len(train), len(validation)) == (8, 4)
+
+
+def test_training_without_one_validation_folder_is_refused(tmp_path, folder):
+    shutil.move(folder, tmp_path / "set" / "train")
+    (tmp_path / "set" / "test").mkdir()
+    with pytest.raises(ImageFolderError, match="train and no validation folder"):
+        load_image_folder(tmp_path / "set")
+    for side in ("val", "valid"):
+        (tmp_path / "set" / side).mkdir()
+    with pytest.raises(ImageFolderError, match="train and val and valid"):
+        load_image_folder(tmp_path / "set")
+
+
+def test_a_class_that_only_validates_and_a_folder_in_a_class_are_named(tmp_path, folder):
+    shutil.move(folder, tmp_path / "set" / "train")
+    save(tmp_path / "set" / "val" / "wasp" / "new.png")
+    with pytest.raises(ImageFolderError, match="has not: wasp"):
+        load_image_folder(tmp_path / "set")
+    save(tmp_path / "set" / "train" / "ant" / "more" / "new.png")
+    with pytest.raises(ImageFolderError, match="class folder .*ant holds a folder, more"):
+        load_image_folder(tmp_path / "set" / "train")
+
+
+def test_a_class_is_the_same_however_its_accent_is_stored(tmp_path):
+    for number, (side, form) in enumerate([("train", "NFD"), ("val", "NFC")]):
+        for place, name in enumerate(("abeille", "guêpe")):
+            stored = unicodedata.normalize(form, name)
+            save(tmp_path / side / stored / "0.png", colour=(number, place, 7))
+    train, validation = load_image_folder(tmp_path, size=8)
+    assert train.class_names == validation.class_names == ("abeille", "guêpe")
+    assert validation.labels.tolist() == [0, 1]
 
 
 def test_a_copy_on_both_sides_is_a_leak(tmp_path, folder):
@@ -227,6 +269,16 @@ def test_broken_tiny_and_mislabelled_files_are_all_named_at_once(folder):
     for name in ("broken.jpg", "empty.png: the file is empty", "cut.png", "tiny.png: 3x30",
                  "page.png: not a JPEG"):
         assert name in message
+
+
+def test_a_picture_of_too_many_pixels_and_a_disguised_gif_are_refused(folder, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)
+    save(folder / "ant" / "large.png", size=(20, 20))  # Pillow alone would only warn
+    save(folder / "bee" / "gif.png", mode="P", colour=0, format="GIF")
+    with pytest.raises(ImageFolderError, match="2 pictures") as caught:
+        load_image_folder(folder)
+    assert "large.png: more than 300 pixels" in str(caught.value)
+    assert "gif.png: not a JPEG" in str(caught.value)
 
 
 def test_at_most_ten_bad_files_are_listed(folder):

@@ -38,6 +38,13 @@ def test_no_two_images_are_equal_and_several_fonts_are_used():
     assert len(FONTS) == 18
 
 
+def test_half_of_the_letters_are_small():
+    mixed, _ = render_glyphs("R", 200, seed=0)
+    small, _ = render_glyphs("r", 200, seed=0)  # the same random numbers, never a capital
+    share = np.mean([np.array_equal(one, other) for one, other in zip(mixed, small, strict=True)])
+    assert 0.4 < share < 0.6
+
+
 def test_glyphs_are_legible_to_a_linear_classifier():
     images, labels = render_glyphs(DIGITS, 1_500, seed=0)
     flat = images.reshape(len(images), -1)

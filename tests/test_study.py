@@ -75,6 +75,8 @@ def test_a_strategy_never_sees_test_rows_and_all_meet_the_same_draws(iris):
         (test,) = [rows for rows in tested if not rows & validation]
         assert len(test) == 45 and not test & train
         assert met["b"][cell][:2] == (train, validation) and test in met["b"][cell][2]
+    assert set(met["a"]) == {(size, seed) for size in (6, 15) for seed in (0, 1)}
+    assert met["a"][6, 0][1] != met["a"][6, 1][1]  # another seed, another draw
     assert met["a"][6, 0][1] == met["a"][15, 0][1]  # one validation set for all budgets
     assert met["a"][6, 0][0] < met["a"][15, 0][0]  # nested training sets
 
@@ -155,6 +157,29 @@ def test_an_interrupted_study_goes_on_where_it_stopped(iris, tmp_path):
     assert (first.calls, second.calls) == (4, 3) and len(table) == 6
     fresh = study({"s": Counting()}, iris, [2, 4], [0, 1, 2], **SIZES)
     pd.testing.assert_frame_equal(table.drop(columns="seconds"), fresh.drop(columns="seconds"))
+
+
+def test_a_finished_trial_is_on_disk_before_the_next_one_starts(iris, tmp_path):
+    """A power cut, unlike an exception, does not close files."""
+    store, lines = tmp_path / "study.jsonl", []
+
+    def reader(train, validation, *, seed):
+        lines.append(len(store.read_bytes().splitlines()))
+        return logistic(train, validation, seed=seed)
+
+    study({"s": reader}, iris, [2], [0, 1, 2], **SIZES, store=store)
+    assert lines == [1, 2, 3]  # the first line says what is measured
+
+
+def test_a_store_in_use_is_refused(iris, tmp_path):
+    store = tmp_path / "study.jsonl"
+
+    def nested(train, validation, *, seed):
+        with pytest.raises(ValueError, match="in use by another study"):
+            study({"s": logistic}, iris, [2], [0], **SIZES, store=store)
+        return logistic(train, validation, seed=seed)
+
+    assert len(study({"s": nested}, iris, [2], [0], **SIZES, store=store)) == 1
 
 
 @pytest.mark.parametrize("kept", [1, 2, 5])
@@ -250,6 +275,7 @@ def test_the_summary_shows_mean_and_sample_standard_deviation():
     assert wide.index.tolist() == ["scratch", "moved"] and wide.columns.tolist() == [1, 10]
     draws = [0.2, 0.4, 0.6, 0.3]
     assert wide.loc["scratch", 1] == f"{np.mean(draws):.2f} ± {np.std(draws, ddof=1):.2f}"
+    assert summary(TABLE.iloc[1:]).loc["scratch", 1].endswith("(n=3)")
 
 
 @pytest.mark.parametrize(

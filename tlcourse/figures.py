@@ -26,7 +26,7 @@ from tlcourse.study import require_columns
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
-_BASELINE = {"color": "#444444", "marker": "o", "linestyle": ":"}
+_BASELINE = {"color": "#444444", "marker": "*", "linestyle": ":"}
 _STYLE = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,

@@ -91,6 +91,10 @@ def pretrain_clusters(
     length 1, and trains the backbone with a fresh head on the clusters as labels. Large and small
     clusters count the same, without which a net can put all into one.
 
+    Give ``augment``: what it changes is what the clusters learn to ignore. Without it, features of
+    small nets come out hardly better than random ones; with small turns and shifts they can beat
+    features that were learned from labels of another domain.
+
     Parameters
     ----------
     backbone : torch.nn.Module
