@@ -27,7 +27,7 @@ book: $(SITE)
 
 test: $(INSTALLED)
 	$(TEST_SETTINGS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
-	    --nbval-cell-timeout 180 tests book
+	    --nbval-cell-timeout 600 tests book
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab book
@@ -37,7 +37,7 @@ clean:
 
 # --all: Sphinx warns of a page only when it reads it. Without, a failed build would pass when run again.
 $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
-	TLCOURSE_EXPLORE=frames $(BIN)/jupyter-book build . --all -n -W --keep-going
+	TLCOURSE_EXPLORE=frames OMP_WAIT_POLICY=passive $(BIN)/jupyter-book build . --all -n -W --keep-going
 	@touch $@
 
 # Pages and executed notebooks are kept by their text only. So they go when the code changes.
