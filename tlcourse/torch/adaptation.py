@@ -6,8 +6,10 @@ Design choices
 - Each method is one small function of source and target features. The training loop is the same
   for all: cross-entropy on the source plus a weight times the method's distance.
 - Source and target pass through the net in one batch, so BatchNorm normalises both with the same
-  statistics. That alone adapts: the control for a method's distance is the same call with
-  ``weight=0``, and the control for all of it is `fit` on the source.
+  statistics, in training as afterwards. In two batches, one for each domain, the accuracy of DAN
+  and Deep CORAL came out the same within a point or two (rendered to handwritten digits). The
+  control for a method's distance is the same call with ``weight=0``, and the control for all of it
+  is `fit` on the source.
 - The weights are fixed beforehand. To choose one, look at the diagnostics, not at target labels.
 """
 
