@@ -19,6 +19,7 @@ from tlcourse.data.folders import (
     ImageFolderError,
     load_image_folder,
 )
+from tlcourse.data.perturbing import corrupt_labels, drifting, imbalanced, mix_domains
 
 _EMBEDDED = {
     "handwritten-digits": embedded.handwritten_digits,
@@ -40,11 +41,15 @@ __all__ = [
     "ImageFolderError",
     "Split",
     "cache_dir",
+    "corrupt_labels",
+    "drifting",
     "fetch_download",
     "few_shot_split",
+    "imbalanced",
     "load",
     "load_download",
     "load_image_folder",
+    "mix_domains",
     "names",
     "resize_images",
     "write_image_folder",
