@@ -25,7 +25,7 @@ book: $(SITE)
 	@echo "The site is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/$(SITE)"
 
-test: $(INSTALLED)
+test: $(INSTALLED) _build/.executed-with
 	$(TEST_SETTINGS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
 	    --nbval-cell-timeout 600 tests book
 
@@ -40,7 +40,8 @@ $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
 	TLCOURSE_EXPLORE=frames OMP_WAIT_POLICY=passive $(BIN)/jupyter-book build . --all -n -W --keep-going
 	@touch $@
 
-# Pages and executed notebooks are kept by their text only. So they go when the code changes.
+# Pages and executed notebooks, by `test` or `book`, are kept by their text only. So they go when the
+# code changes.
 _build/.executed-with: $(PACKAGE) requirements.txt _config.yml
 	@rm -rf _build
 	@mkdir -p _build
