@@ -14,11 +14,23 @@ from tlcourse.exercises.checks import (
     check_paired_interval,
     check_prototype_logits,
 )
+from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises.parameter import (
+    check_discriminative_rates,
+    check_interpolate,
+    check_merge_lora,
+)
 from tlcourse.exercises.release import release, student_version
 
 __all__ = [
     "Hint",
+    "check_coral",
+    "check_discriminative_rates",
+    "check_interpolate",
     "check_labels_needed",
+    "check_linear_cka",
+    "check_merge_lora",
+    "check_mmd",
     "check_paired_interval",
     "check_prototype_logits",
     "release",
