@@ -10,6 +10,7 @@ Design choices
 """
 
 import itertools
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -327,8 +328,10 @@ def _load_file(net, path):
             "path of a weights file (.weights.h5 or .h5)."
         )
     try:
-        net.load_weights(path)
-    except (ValueError, KeyError, OSError) as error:
+        with warnings.catch_warnings():  # a part that stays random is no success
+            warnings.filterwarnings("error", "Skipping nested container", UserWarning)
+            net.load_weights(path)
+    except (ValueError, KeyError, OSError, UserWarning) as error:
         raise ValueError(f"weights={str(path)!r} do not fit this net: {error}") from error
 
 
