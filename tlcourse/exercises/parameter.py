@@ -28,7 +28,7 @@ def check_discriminative_rates(function):
     if answer.shape != (4,):
         raise Hint(f"four layers need four rates; yours have shape {answer.shape}.")
     if np.allclose(answer, expected[::-1]):
-        raise Hint("the order is turned round: the list begins at the input, whose rate is smallest.")
+        raise Hint("the order is turned round: the list begins at the input, which has the lowest.")
     if np.allclose(answer, expected / 2):
         raise Hint("the head itself gets the top rate; only the layers below it get less.")
     if np.allclose(answer, 0.08 * 2.0 ** np.arange(4)):
