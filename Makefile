@@ -1,5 +1,6 @@
 # make book   build the site          make lab    open the notebooks in JupyterLab
 # make test   test package and book   make clean  remove what was built
+# make site-check   open every built page in Chromium and look for faults
 #
 # Each makes .venv and installs what is missing first. Another Python: make book PYTHON=python3.12
 
@@ -15,10 +16,10 @@ BOOK := _config.yml _toc.yml $(shell find book -type f -not -path '*/.ipynb_chec
 TEST_SETTINGS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: help book test lab clean
+.PHONY: help book test lab clean site-check
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -4
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
 
 book: $(SITE)
 	@echo
@@ -31,6 +32,9 @@ test: $(INSTALLED) _build/.executed-with
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab book
+
+site-check: $(SITE)
+	$(BIN)/python scripts/site_check.py _build/html
 
 clean:
 	rm -rf _build
