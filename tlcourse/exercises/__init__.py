@@ -14,6 +14,7 @@ from tlcourse.exercises.checks import (
     check_paired_interval,
     check_prototype_logits,
 )
+from tlcourse.exercises.concepts import check_label_saving, check_setting
 from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
 from tlcourse.exercises.parameter import (
     check_discriminative_rates,
@@ -21,18 +22,24 @@ from tlcourse.exercises.parameter import (
     check_merge_lora,
 )
 from tlcourse.exercises.release import release, student_version
+from tlcourse.exercises.structure import check_magnitude_mask, check_soft_loss, check_widen
 
 __all__ = [
     "Hint",
     "check_coral",
     "check_discriminative_rates",
     "check_interpolate",
+    "check_label_saving",
     "check_labels_needed",
     "check_linear_cka",
+    "check_magnitude_mask",
     "check_merge_lora",
     "check_mmd",
     "check_paired_interval",
     "check_prototype_logits",
+    "check_setting",
+    "check_soft_loss",
+    "check_widen",
     "release",
     "student_version",
 ]
