@@ -16,6 +16,7 @@ from tlcourse.exercises.checks import (
 )
 from tlcourse.exercises.concepts import check_label_saving, check_setting
 from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises.mathematics import check_gradient, check_nearest, check_pull
 from tlcourse.exercises.parameter import (
     check_discriminative_rates,
     check_interpolate,
@@ -28,6 +29,7 @@ __all__ = [
     "Hint",
     "check_coral",
     "check_discriminative_rates",
+    "check_gradient",
     "check_interpolate",
     "check_label_saving",
     "check_labels_needed",
@@ -35,8 +37,10 @@ __all__ = [
     "check_magnitude_mask",
     "check_merge_lora",
     "check_mmd",
+    "check_nearest",
     "check_paired_interval",
     "check_prototype_logits",
+    "check_pull",
     "check_setting",
     "check_soft_loss",
     "check_widen",
