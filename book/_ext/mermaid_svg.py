@@ -8,11 +8,14 @@ Design choices
 """
 
 import html
+import re
 
 import mermaidx
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
+
+_NO_ROLES = re.compile(r' (?:role|aria-roledescription)="[^"]*"')  # the figure has them
 
 
 class Mermaid(SphinxDirective):
@@ -29,6 +32,7 @@ class Mermaid(SphinxDirective):
             svg = str(mermaidx.render("\n".join(self.content)).svg())
         except Exception as error:
             raise self.error(f"Mermaid cannot draw this diagram: {error}") from error
+        svg = _NO_ROLES.sub("", svg)
         alt = html.escape(self.options["alt"], quote=True)
         figure = f'<figure class="mermaid-svg" role="img" aria-label="{alt}">{svg}</figure>'
         return [nodes.raw("", figure, format="html")]
