@@ -35,8 +35,9 @@ if (control.tagName === 'SELECT') control.selectedIndex = last; else control.val
 control.dispatchEvent(new Event('input'));
 return figure.querySelector('img').src !== before;
 """
-PICTURES = """
-return [...document.images].filter(i => i.complete && i.naturalWidth === 0 || !i.alt.trim())
+PICTURES = r"""
+return [...document.images].filter(
+    i => i.complete && i.naturalWidth === 0 || !i.alt.trim() || /\.(png|svg|jpe?g)$/.test(i.alt))
     .map(i => (i.naturalWidth ? 'no alt text: ' : 'broken picture: ') + i.src.slice(0, 90));
 """
 AXE = """
@@ -159,6 +160,19 @@ def check_network(log, own):
         yield f"weighs {size / 1e6:.1f} MB (at most {MOST_BYTES / 1e6:.0f})"
 
 
+def moved_by_key(figure, control):
+    """Press an arrow key on a control; say whether the picture changed."""
+    from selenium.webdriver.common.keys import Keys
+
+    picture = figure.find_element("css selector", "img")
+    before = picture.get_attribute("src")
+    is_menu = control.tag_name == "select"
+    control.send_keys(Keys.ARROW_DOWN if is_menu else Keys.ARROW_RIGHT)
+    after = picture.get_attribute("src")
+    control.send_keys(Keys.ARROW_UP if is_menu else Keys.ARROW_LEFT)
+    return after != before
+
+
 def check_figures(driver):
     """Move every control of every interactive figure; yield those that change nothing."""
     figures = driver.find_elements("css selector", "figure.explore")
@@ -166,6 +180,8 @@ def check_figures(driver):
         controls = figure.find_elements("css selector", "input, select")
         if not controls:
             yield f"interactive figure {number + 1} has no control"
+        elif not moved_by_key(figure, controls[0]):
+            yield f"the keyboard does not move interactive figure {number + 1}"
         for place in range(len(controls)):
             if not driver.execute_script(MOVE, number, place):
                 yield f"control {place + 1} of interactive figure {number + 1} changes nothing"
