@@ -24,17 +24,20 @@ from tlcourse.exercises.parameter import (
 )
 from tlcourse.exercises.release import release, student_version
 from tlcourse.exercises.structure import check_magnitude_mask, check_soft_loss, check_widen
+from tlcourse.exercises.tables import check_fair_split, check_majority
 
 __all__ = [
     "Hint",
     "check_coral",
     "check_discriminative_rates",
+    "check_fair_split",
     "check_gradient",
     "check_interpolate",
     "check_label_saving",
     "check_labels_needed",
     "check_linear_cka",
     "check_magnitude_mask",
+    "check_majority",
     "check_merge_lora",
     "check_mmd",
     "check_nearest",
