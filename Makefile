@@ -12,8 +12,8 @@ SITE := _build/html/index.html
 PACKAGE := $(shell find tlcourse -name '*.py' -o -name '*.safetensors' -o -name '*.json')
 BOOK := _config.yml _toc.yml $(shell find book -type f -not -path '*/.ipynb_checkpoints/*')
 
-# One thread for each of the worker processes: more would only wait for each other.
-TEST_SETTINGS := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
+# One thread: in nets this small, more would mostly wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .DELETE_ON_ERROR:
 .PHONY: help book test lab clean site-check
@@ -27,7 +27,7 @@ book: $(SITE)
 	@echo "  $(CURDIR)/$(SITE)"
 
 test: $(INSTALLED) _build/.executed-with
-	$(TEST_SETTINGS) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
+	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
 	    --nbval-cell-timeout 600 tests book
 
 lab: $(INSTALLED)
@@ -41,7 +41,7 @@ clean:
 
 # --all: Sphinx warns of a page only when it reads it. Without, a failed build would pass when run again.
 $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
-	TLCOURSE_EXPLORE=frames OMP_WAIT_POLICY=passive $(BIN)/jupyter-book build . --all -n -W --keep-going
+	$(ONE_THREAD) TLCOURSE_EXPLORE=frames $(BIN)/jupyter-book build . --all -n -W --keep-going
 	@touch $@
 
 # Pages and executed notebooks, by `test` or `book`, are kept by their text only. So they go when the
