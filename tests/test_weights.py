@@ -85,3 +85,17 @@ def test_held_out_examples_are_not_among_the_training_examples(monkeypatch):
     assert np.array_equal(np.concatenate([held_out.inputs, train.inputs]), whole.inputs)
     seen = {image.tobytes() for image in train.inputs}
     assert not any(image.tobytes() in seen for image in held_out.inputs)
+
+
+def test_the_readers_weights_are_found_by_name_and_ending(tmp_path, monkeypatch):
+    monkeypatch.delenv("TLCOURSE_WEIGHTS", raising=False)
+    assert weights.find("mobilenet_v2", ".pth") is None
+    monkeypatch.setenv("TLCOURSE_WEIGHTS", str(tmp_path))
+    for name in ("mobilenet_v2-b.pth", "mobilenet_v2-a.pth", "mobilenet_v2_top.h5", "vgg16.pth"):
+        (tmp_path / name).touch()
+    assert weights.find("mobilenet_v2", ".pth", ".safetensors").name == "mobilenet_v2-a.pth"
+    assert weights.find("mobilenet_v2", ".h5").name == "mobilenet_v2_top.h5"
+    assert weights.find("resnet50", ".pth") is None
+    monkeypatch.setenv("TLCOURSE_WEIGHTS", str(tmp_path / "missing"))
+    with pytest.raises(ValueError, match="no folder"):
+        weights.find("mobilenet_v2", ".pth")

@@ -15,6 +15,8 @@ from tlcourse.exercises.checks import (
     check_prototype_logits,
 )
 from tlcourse.exercises.concepts import check_label_saving, check_setting
+from tlcourse.exercises.digits import check_bounding_box, check_cross_entropy
+from tlcourse.exercises.extractor import check_output_size, check_rehead, check_share_copied
 from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
 from tlcourse.exercises.mathematics import check_gradient, check_nearest, check_pull
 from tlcourse.exercises.parameter import (
@@ -28,7 +30,9 @@ from tlcourse.exercises.tables import check_fair_split, check_majority
 
 __all__ = [
     "Hint",
+    "check_bounding_box",
     "check_coral",
+    "check_cross_entropy",
     "check_discriminative_rates",
     "check_fair_split",
     "check_gradient",
@@ -41,10 +45,13 @@ __all__ = [
     "check_merge_lora",
     "check_mmd",
     "check_nearest",
+    "check_output_size",
     "check_paired_interval",
     "check_prototype_logits",
     "check_pull",
+    "check_rehead",
     "check_setting",
+    "check_share_copied",
     "check_soft_loss",
     "check_widen",
     "release",

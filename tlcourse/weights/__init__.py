@@ -6,10 +6,13 @@ Design choices
   on source examples it has not seen.
 - The recipes are one literal table; ``python -m tlcourse pretrain letters`` follows it.
 - Arrays are read as NumPy, so both doors can use them.
+- ImageNet weights that the reader has are found by name in the folder ``TLCOURSE_WEIGHTS``. The
+  book never downloads such weights by itself.
 """
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 from safetensors.numpy import load
@@ -98,6 +101,44 @@ def load_arrays(name):
             f"package again, or remake them: python -m tlcourse pretrain {name}"
         )
     return load(content)
+
+
+def find(net, *suffixes):
+    """Find a weights file of a net in the folder that ``TLCOURSE_WEIGHTS`` names.
+
+    Parameters
+    ----------
+    net : str
+        Beginning of the file's name, such as ``"mobilenet_v2"``.
+    *suffixes : str
+        Endings to accept: ``".pth"`` and ``".safetensors"`` for PyTorch, ``".h5"`` and ``".keras"``
+        for Keras.
+
+    Returns
+    -------
+    Path or None
+        The first file by name; None without the environment variable or without such a file.
+
+    Raises
+    ------
+    ValueError
+        If the environment variable names no folder.
+
+    Examples
+    --------
+    >>> find("mobilenet_v2", ".pth", ".safetensors")
+    """
+    folder = os.environ.get("TLCOURSE_WEIGHTS")
+    if not folder:
+        return None
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise ValueError(
+            f"TLCOURSE_WEIGHTS is {str(folder)!r}, which is no folder; name the folder with your "
+            "weights files, or unset it."
+        )
+    return next((path for path in sorted(folder.iterdir())
+                 if path.name.startswith(net) and path.suffix in suffixes), None)
 
 
 def _file(name, suffix):
