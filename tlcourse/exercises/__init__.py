@@ -14,10 +14,12 @@ from tlcourse.exercises.checks import (
     check_paired_interval,
     check_prototype_logits,
 )
+from tlcourse.exercises.choosing import check_leep, check_nce, check_regret
 from tlcourse.exercises.concepts import check_label_saving, check_setting
 from tlcourse.exercises.digits import check_bounding_box, check_cross_entropy
 from tlcourse.exercises.extractor import check_output_size, check_rehead, check_share_copied
 from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises.inside import check_ece, check_precision_at_k, check_temperature
 from tlcourse.exercises.mathematics import check_gradient, check_nearest, check_pull
 from tlcourse.exercises.parameter import (
     check_discriminative_rates,
@@ -27,32 +29,46 @@ from tlcourse.exercises.parameter import (
 from tlcourse.exercises.release import release, student_version
 from tlcourse.exercises.structure import check_magnitude_mask, check_soft_loss, check_widen
 from tlcourse.exercises.tables import check_fair_split, check_majority
+from tlcourse.exercises.targets import (
+    check_adjust_logits,
+    check_balanced_accuracy,
+    check_small_loss,
+)
 
 __all__ = [
     "Hint",
+    "check_adjust_logits",
+    "check_balanced_accuracy",
     "check_bounding_box",
     "check_coral",
     "check_cross_entropy",
     "check_discriminative_rates",
+    "check_ece",
     "check_fair_split",
     "check_gradient",
     "check_interpolate",
     "check_label_saving",
     "check_labels_needed",
+    "check_leep",
     "check_linear_cka",
     "check_magnitude_mask",
     "check_majority",
     "check_merge_lora",
     "check_mmd",
+    "check_nce",
     "check_nearest",
     "check_output_size",
     "check_paired_interval",
+    "check_precision_at_k",
     "check_prototype_logits",
     "check_pull",
+    "check_regret",
     "check_rehead",
     "check_setting",
     "check_share_copied",
+    "check_small_loss",
     "check_soft_loss",
+    "check_temperature",
     "check_widen",
     "release",
     "student_version",
