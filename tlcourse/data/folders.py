@@ -301,7 +301,7 @@ def _read_pictures(files, size, channels):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         results = tqdm(
             pool.map(read_row, range(len(files))), total=len(files), desc="reading pictures",
-            unit="picture", leave=False, disable=len(files) <= _SHOW_PROGRESS_ABOVE,
+            unit="picture", leave=False, delay=2, disable=len(files) <= _SHOW_PROGRESS_ABOVE,
         )
         return images, [result for result in results if result]
 

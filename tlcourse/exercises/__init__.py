@@ -8,6 +8,7 @@ Design choices
 - Checks compare with numbers that are worked out here, on inputs that the student has not seen.
 """
 
+from tlcourse.exercises.beyond import check_f1_cells, check_pull_ridge, check_without_overlap
 from tlcourse.exercises.checks import (
     Hint,
     check_labels_needed,
@@ -19,6 +20,12 @@ from tlcourse.exercises.concepts import check_label_saving, check_setting
 from tlcourse.exercises.digits import check_bounding_box, check_cross_entropy
 from tlcourse.exercises.extractor import check_output_size, check_rehead, check_share_copied
 from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises.folders import (
+    check_confident_mistakes,
+    check_leaked,
+    check_recall_and_precision,
+)
+from tlcourse.exercises.heads import check_descend, check_head_parameters, check_vgg_inputs
 from tlcourse.exercises.inside import check_ece, check_precision_at_k, check_temperature
 from tlcourse.exercises.mathematics import check_gradient, check_nearest, check_pull
 from tlcourse.exercises.parameter import (
@@ -40,15 +47,20 @@ __all__ = [
     "check_adjust_logits",
     "check_balanced_accuracy",
     "check_bounding_box",
+    "check_confident_mistakes",
     "check_coral",
     "check_cross_entropy",
+    "check_descend",
     "check_discriminative_rates",
     "check_ece",
+    "check_f1_cells",
     "check_fair_split",
     "check_gradient",
+    "check_head_parameters",
     "check_interpolate",
     "check_label_saving",
     "check_labels_needed",
+    "check_leaked",
     "check_leep",
     "check_linear_cka",
     "check_magnitude_mask",
@@ -62,6 +74,8 @@ __all__ = [
     "check_precision_at_k",
     "check_prototype_logits",
     "check_pull",
+    "check_pull_ridge",
+    "check_recall_and_precision",
     "check_regret",
     "check_rehead",
     "check_setting",
@@ -69,7 +83,9 @@ __all__ = [
     "check_small_loss",
     "check_soft_loss",
     "check_temperature",
+    "check_vgg_inputs",
     "check_widen",
+    "check_without_overlap",
     "release",
     "student_version",
 ]
