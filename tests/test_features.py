@@ -150,3 +150,16 @@ def test_what_has_no_features_is_refused(digits, tmp_path):
         cached_features(torch.nn.Linear(2, 3), digits, folder=tmp_path)
     with pytest.raises(ValueError, match="is empty"):
         cached_features(Counted(), digits.subset([]), folder=tmp_path)
+
+
+def test_a_shared_cache_that_may_only_be_read_is_left_alone(digits, tmp_path, monkeypatch):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    monkeypatch.setenv("TLCOURSE_DATA", str(shared))
+    monkeypatch.setattr(features.platformdirs, "user_cache_path", lambda *_, **__: own)
+    monkeypatch.setattr(features.os, "access", lambda path, _: path != shared)
+    cached_features(Counted(), digits)
+    assert not list(shared.iterdir()) and len(list((own / "features").glob("*.npy"))) == 1
+    monkeypatch.setattr(features.os, "access", lambda *_: True)
+    cached_features(Counted(), digits)
+    assert len(list((shared / "features").glob("*.npy"))) == 1

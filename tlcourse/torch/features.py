@@ -16,6 +16,7 @@ import os
 from pathlib import Path
 
 import numpy as np
+import platformdirs
 import torch
 from tqdm import tqdm
 
@@ -36,7 +37,8 @@ def cached_features(model, domain, *, folder=None, batch_size=256, device="auto"
     domain : Domain
         Images or rows; they may be memory-mapped.
     folder : path, optional
-        Where to keep the features; by default ``features`` in the course's cache folder.
+        Where to keep the features; by default ``features`` in the course's cache folder or, where
+        that may only be read, in the platform's user cache.
     batch_size : int
         Examples computed, and held in memory, at once.
     device : str
@@ -61,7 +63,7 @@ def cached_features(model, domain, *, folder=None, batch_size=256, device="auto"
         raise TypeError(f"model is a {type(net).__name__} without feature_dim; give a backbone.")
     if not len(domain):
         raise ValueError(f"domain {domain.name!r} is empty; there are no features to compute.")
-    folder = Path(folder) if folder is not None else cache_dir() / "features"
+    folder = Path(folder) if folder is not None else _usual_folder()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{_key(net, domain.inputs)}.npy"
     if not path.exists():
@@ -121,6 +123,15 @@ def layer_features(model, inputs, layers, *, batch_size=256, device="auto"):
         for hook in hooks:
             hook.remove()
     return {name: torch.cat(parts).float().numpy() for name, parts in outputs.items()}
+
+
+def _usual_folder():
+    """Return the cache folder's ``features``, or the user's own where a class shares the cache."""
+    shared = cache_dir() / "features"
+    there = next(folder for folder in (shared, *shared.parents) if folder.exists())
+    if os.access(there, os.W_OK):
+        return shared
+    return platformdirs.user_cache_path("tlcourse", appauthor=False) / "features"
 
 
 def _key(net, inputs):
