@@ -156,7 +156,7 @@ def test_a_shared_cache_that_may_only_be_read_is_left_alone(digits, tmp_path, mo
     shared, own = tmp_path / "shared", tmp_path / "own"
     shared.mkdir()
     monkeypatch.setenv("TLCOURSE_DATA", str(shared))
-    monkeypatch.setattr(features.platformdirs, "user_cache_path", lambda *_, **__: own)
+    monkeypatch.setattr(features, "user_cache_dir", lambda: own)
     monkeypatch.setattr(features.os, "access", lambda path, _: path != shared)
     cached_features(Counted(), digits)
     assert not list(shared.iterdir()) and len(list((own / "features").glob("*.npy"))) == 1

@@ -43,8 +43,11 @@ def cache_dir():
         The environment variable ``TLCOURSE_DATA`` if set, else the platform's user cache.
     """
     chosen = os.environ.get("TLCOURSE_DATA")
-    if chosen:
-        return Path(chosen).expanduser()
+    return Path(chosen).expanduser() if chosen else user_cache_dir()
+
+
+def user_cache_dir():
+    """Return the platform's folder for what can be fetched or computed again."""
     return Path(platformdirs.user_cache_dir("tlcourse", appauthor=False))
 
 

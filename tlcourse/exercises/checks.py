@@ -120,6 +120,25 @@ def _call(function, *arguments):
         raise Hint(f"your function stops with {type(error).__name__}: {error}") from error
 
 
+def _number(answer, advice):
+    """Return a finite float, or say what came instead."""
+    try:
+        number = float(answer)
+    except (TypeError, ValueError):
+        raise Hint(f"return one number; you returned {answer!r}.") from None
+    if not np.isfinite(number):
+        raise Hint(f"you returned {number}; {advice}")
+    return number
+
+
+def _recognise(answer, slips, *, rtol=1e-5, atol=1e-8):
+    """Give the hint of the first usual slip whose result, or one of a list, was returned."""
+    for hint, wrong in slips.items():
+        results = wrong if isinstance(wrong, list) else [wrong]
+        if any(np.allclose(answer, result, rtol=rtol, atol=atol) for result in results):
+            raise Hint(f"{hint}.")
+
+
 def _expect(answer, expected, hint):
     """Compare an exact answer."""
     if answer != expected:

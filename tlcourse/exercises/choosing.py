@@ -9,7 +9,10 @@ Design choices
 import numpy as np
 
 from tlcourse import scores as package
-from tlcourse.exercises.checks import Hint, _call, _close
+from tlcourse.exercises.checks import Hint, _call, _close, _number, _recognise
+
+_NOT_FINITE = ("a pair that never occurs has no logarithm: leave it out, and do not divide by a "
+               "class that is never answered.")
 
 
 def check_nce(function):
@@ -30,7 +33,7 @@ def check_nce(function):
     labels = rng.integers(0, 4, 200)
     source = np.where(rng.random(200) < 0.6, labels, rng.integers(0, 6, 200))
     source = np.where(source == 2, 7, source)  # class 2 is never answered
-    answer = _number(_call(function, source, labels))
+    answer = _number(_call(function, source, labels), _NOT_FINITE)
     right = package.nce(source, labels)
     joint = np.zeros((8, 4))
     np.add.at(joint, (source, labels), 1 / 200)
@@ -47,7 +50,7 @@ def check_nce(function):
         "this is a sum over pictures; NCE is a mean": [200 * right],
         "weigh each pair by its share of the pictures": [_unweighted(joint)],
     }
-    _recognise(answer, slips)
+    _recognise(answer, slips, rtol=1e-6)
     _close(answer, right, "minus the entropy of the labels given the answers")
     print("Right.")
 
@@ -69,7 +72,7 @@ def check_leep(function):
     labels = rng.integers(0, 3, 150)
     theta = rng.dirichlet(np.full(5, 0.7), 150) + 0.8 * np.eye(5)[labels]
     theta /= theta.sum(axis=1, keepdims=True)
-    answer = _number(_call(function, theta, labels))
+    answer = _number(_call(function, theta, labels), _NOT_FINITE)
     right = package.leep(theta, labels)
     joint = np.eye(3)[labels].T @ theta / 150  # (3, 5)
     given = joint / joint.sum(axis=0)
@@ -90,7 +93,7 @@ def check_leep(function):
         "take natural logarithms": [right / np.log(2), right / np.log(10)],
         "take the logarithm": [(theta * given[labels]).sum(axis=1).mean()],
     }
-    _recognise(answer, slips)
+    _recognise(answer, slips, rtol=1e-6)
     _close(answer, right, "the mean log of the expected prediction")
     print("Right.")
 
@@ -111,7 +114,7 @@ def check_regret(function):
     """
     scores = {"a": -2.1, "b": -0.4, "c": -0.9, "d": -3.0}
     measured = {"d": 0.52, "c": 0.91, "a": 0.60, "b": 0.83}
-    answer = _number(_call(function, dict(scores), dict(measured)))
+    answer = _number(_call(function, dict(scores), dict(measured)), _NOT_FINITE)
     values = list(measured.values())
     slips = {
         "the sign is turned round: a regret is never negative": [-0.08],
@@ -125,10 +128,10 @@ def check_regret(function):
         "this is the accuracy of the trusted source; the regret is what is missing to the best":
             [0.83],
     }
-    _recognise(answer, slips)
+    _recognise(answer, slips, rtol=1e-6)
     _close(answer, 0.91 - 0.83, "the best measurement minus that of the highest score")
     same = {"a": 0.1, "b": 0.2}
-    if not np.isclose(_number(_call(function, same, {"b": 0.7, "a": 0.5})), 0):
+    if not np.isclose(_number(_call(function, same, {"b": 0.7, "a": 0.5}), _NOT_FINITE), 0):
         raise Hint("where the highest score is the best source, the regret is 0.")
     print("Right.")
 
@@ -144,22 +147,3 @@ def _unweighted(joint):
     given = joint / np.where(joint.sum(axis=1, keepdims=True) > 0,
                              joint.sum(axis=1, keepdims=True), 1)
     return np.log(given[given > 0]).sum()
-
-
-def _number(answer):
-    """Return a finite float, or say what came instead."""
-    try:
-        number = float(answer)
-    except (TypeError, ValueError):
-        raise Hint(f"return one number; you returned {answer!r}.") from None
-    if not np.isfinite(number):
-        raise Hint(f"you returned {number}; a pair that never occurs has no logarithm: leave it "
-                   "out, and do not divide by a class that is never answered.")
-    return number
-
-
-def _recognise(answer, slips):
-    """Give the hint of the first slip whose number was returned."""
-    for hint, numbers in slips.items():
-        if any(np.isclose(answer, number, rtol=1e-6) for number in numbers):
-            raise Hint(f"{hint}.")

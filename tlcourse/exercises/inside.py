@@ -9,7 +9,9 @@ Design choices
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from tlcourse.exercises.checks import Hint, _call, _close
+from tlcourse.exercises.checks import Hint, _call, _close, _number, _recognise
+
+_NOT_FINITE = "is there a division by an empty bin or a zero?"
 
 
 def check_ece(function):
@@ -29,11 +31,12 @@ def check_ece(function):
     rng = np.random.default_rng(3)
     probabilities = softmax(rng.normal(size=(300, 4)) * rng.uniform(0.5, 5, (300, 1)), axis=1)
     labels = np.where(rng.random(300) < 0.55, probabilities.argmax(axis=1), rng.integers(0, 4, 300))
-    answer = _number(_call(function, probabilities, labels, 8))
+    answer = _number(_call(function, probabilities, labels, 8), _NOT_FINITE)
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     weights, gaps = _gaps(confidence, right, 8)
     of_true = probabilities[np.arange(300), labels]
+    true_weights, true_gaps = _gaps(of_true, right, 8)
     slips = {
         "the gaps cancel: take the absolute value within each bin, before you add":
             [weights @ gaps, -(weights @ gaps), abs(weights @ gaps)],
@@ -43,14 +46,14 @@ def check_ece(function):
         "this is the largest gap; wanted is the weighted mean": [np.abs(gaps).max()],
         "do not square the gaps": [weights @ gaps**2, np.sqrt(weights @ gaps**2)],
         "confidence is the largest probability of a row, not that of the true class":
-            [np.dot(*_absolute(of_true, right, 8)), np.dot(*_absolute(of_true, of_true > 2, 8))],
+            [true_weights @ np.abs(true_gaps), of_true.mean()],
         "without bins only the overall gap is seen; make bins of confidence first":
             [np.abs(right - confidence).mean()],
     }
-    _recognise(answer, slips)
+    _recognise(answer, slips, rtol=1e-6)
     _close(answer, weights @ np.abs(gaps), "the weighted mean of the gaps in 8 bins")
     certain, truth = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([0, 0])
-    again = _number(_call(function, certain, truth, 10))
+    again = _number(_call(function, certain, truth, 10), _NOT_FINITE)
     if not np.isclose(again, 0.5):
         raise Hint(
             f"two answers of confidence exactly 1, one of them wrong, have an error of 0.5; you "
@@ -77,7 +80,7 @@ def check_temperature(function):
         rng = np.random.default_rng(7)
         fair = 2 * rng.normal(size=(2000, 5))
         labels = np.array([rng.choice(5, p=p) for p in softmax(fair, axis=1)])
-        answer = _number(_call(function, true * fair, labels))
+        answer = _number(_call(function, true * fair, labels), _NOT_FINITE)
         if not answer > 0:
             raise Hint(f"a temperature is positive; you returned {answer:.4f}.")
         if np.isclose(answer, 1):
@@ -119,7 +122,7 @@ def check_precision_at_k(function):
     labels = np.arange(120) % 3
     features = rng.normal(size=(120, 6)) + 1.2 * np.eye(6)[labels]
     features *= rng.uniform(0.2, 5, (120, 1))
-    answer = _number(_call(function, features, labels, 4))
+    answer = _number(_call(function, features, labels, 4), _NOT_FINITE)
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     cosine, inner = unit @ unit.T, features @ features.T
     squares = (features**2).sum(axis=1)
@@ -137,7 +140,7 @@ def check_precision_at_k(function):
         "count neighbours, not whether most of them agree":
             [_precision(cosine, labels, 4, vote=True)],
     }
-    _recognise(answer, slips)
+    _recognise(answer, slips, rtol=1e-6)
     _close(answer, _precision(cosine, labels, 4), "the share of 4 neighbours with the same label")
     print("Right.")
 
@@ -160,30 +163,6 @@ def _gaps(confidence, right, n_bins):
     return np.array([rows.mean() for rows in members]), np.array(gaps)
 
 
-def _absolute(confidence, right, n_bins):
-    """Return shares and absolute gaps."""
-    weights, gaps = _gaps(confidence, right, n_bins)
-    return weights, np.abs(gaps)
-
-
 def _log_loss(logits, labels):
     """Return the mean log loss."""
     return -log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean()
-
-
-def _number(answer):
-    """Return a finite float, or say what came instead."""
-    try:
-        number = float(answer)
-    except (TypeError, ValueError):
-        raise Hint(f"return one number; you returned {answer!r}.") from None
-    if not np.isfinite(number):
-        raise Hint(f"you returned {number}; is there a division by an empty bin or a zero?")
-    return number
-
-
-def _recognise(answer, slips):
-    """Give the hint of the first slip whose number was returned."""
-    for hint, numbers in slips.items():
-        if any(np.isclose(answer, number, rtol=1e-6) for number in numbers):
-            raise Hint(f"{hint}.")

@@ -7,7 +7,7 @@ Design choices
 
 import numpy as np
 
-from tlcourse.exercises.checks import Hint, _call, _close
+from tlcourse.exercises.checks import Hint, _call, _close, _recognise
 
 
 def check_adjust_logits(function):
@@ -71,18 +71,16 @@ def check_small_loss(function):
     ordered = np.sort(losses)
     answer = _call(function, losses.copy(), 0.3)
     usual = {
-        "you keep the largest losses; small ones point to right labels.": ordered[3:].mean(),
-        "you keep the share that is to be left out.": ordered[:3].mean(),
-        "nothing is left out.": losses.mean(),
-        "divide by the number of losses that you keep, not by all.": ordered[:7].sum() / 10,
-        "return the mean, not the sum: the step must not grow with the batch.": ordered[:7].sum(),
-        "these are the first losses, not the smallest; sort them.": losses[:7].mean(),
-        "the share is a number of examples, not a threshold on the loss.":
+        "you keep the largest losses; small ones point to right labels": ordered[3:].mean(),
+        "you keep the share that is to be left out": ordered[:3].mean(),
+        "nothing is left out": losses.mean(),
+        "divide by the number of losses that you keep, not by all": ordered[:7].sum() / 10,
+        "return the mean, not the sum: the step must not grow with the batch": ordered[:7].sum(),
+        "these are the first losses, not the smallest; sort them": losses[:7].mean(),
+        "the share is a number of examples, not a threshold on the loss":
             losses[losses < 0.3].mean(),
     }
-    for hint, wrong in usual.items():
-        if np.isclose(answer, wrong):
-            raise Hint(hint)
+    _recognise(answer, usual)
     _close(answer, ordered[:7].mean(), "the mean of the seven smallest of ten losses, share 0.3")
     _close(_call(function, losses.copy(), 0.0), losses.mean(),
            "the plain mean, where the share is 0")
@@ -112,16 +110,14 @@ def check_balanced_accuracy(function):
     recalls = [right[labels == one].mean() for one in (0, 1, 3)]
     answer = _call(function, labels, predictions)
     usual = {
-        "this is the plain accuracy, in which the frequent class counts most.": right.mean(),
+        "this is the plain accuracy, in which the frequent class counts most": right.mean(),
         "this is the mean precision: divide by how often a class occurs, not by how often it is "
-        "answered.": np.mean([right[predictions == one].mean() for one in (0, 1, 3)]),
-        "a class that occurs in the predictions only has no recall; leave it out.":
+        "answered": np.mean([right[predictions == one].mean() for one in (0, 1, 3)]),
+        "a class that occurs in the predictions only has no recall; leave it out":
             np.sum(recalls) / 4,
-        "this is the worst recall; take the mean over the classes.": min(recalls),
+        "this is the worst recall; take the mean over the classes": min(recalls),
     }
-    for hint, wrong in usual.items():
-        if np.isclose(answer, wrong):
-            raise Hint(hint)
+    _recognise(answer, usual)
     if np.isnan(answer):
         raise Hint("some class has no example, and zero by zero is not a number: take only the "
                    "classes that occur in the labels.")

@@ -16,12 +16,11 @@ import os
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 import torch
 from tqdm import tqdm
 
 from tlcourse.data import cache_dir
-from tlcourse.data.fetching import locked
+from tlcourse.data.fetching import locked, user_cache_dir
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import evaluating, to_tensor
@@ -131,7 +130,7 @@ def _usual_folder():
     there = next(folder for folder in (shared, *shared.parents) if folder.exists())
     if os.access(there, os.W_OK):
         return shared
-    return platformdirs.user_cache_path("tlcourse", appauthor=False) / "features"
+    return user_cache_dir() / "features"
 
 
 def _key(net, inputs):
