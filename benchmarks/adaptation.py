@@ -18,8 +18,7 @@ import numpy as np
 
 import tlcourse.torch as tl
 from tlcourse import data
-from tlcourse.align import CORAL, TCA, SubspaceAlignment
-from tlcourse.probing import classify_aligned
+from tlcourse.align import CORAL, TCA, SubspaceAlignment, classify_aligned
 
 SEEDS, STEPS = range(5), 500
 

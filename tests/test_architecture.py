@@ -70,9 +70,8 @@ def test_modules_import_only_what_lies_below_them(path):
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
-def test_files_and_functions_are_short(path):
+def test_functions_are_short(path):
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 400
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             first = node.body[0]

@@ -44,6 +44,8 @@ CASES = [
     ("align.CORAL", lambda: align.CORAL().fit(NAN_ROWS, target=ROWS), "NaN"),
     ("align.CORAL", lambda: align.CORAL(-1).fit(ROWS, target=ROWS), "reg"),
     ("align.TCA", lambda: align.TCA(mu=-1).fit(ROWS, target=ROWS), "mu"),
+    ("align.classify_aligned",
+     lambda: align.classify_aligned(align.CORAL(), ROWS, np.zeros(3), ROWS[:, :2]), "features"),
     ("align.SubspaceAlignment", lambda: align.SubspaceAlignment(0).fit(ROWS, target=ROWS), "0"),
     ("scores.coral_distance", lambda: scores.coral_distance(ROWS, ROWS[:, :2]), "3 features"),
     ("scores.h_score", lambda: scores.h_score(NAN_ROWS, LABELS[:6]), "NaN"),
@@ -132,12 +134,6 @@ CASES = [
     ("torch.follow_stream", lambda: tl.follow_stream(net(), []), "stream is empty"),
     ("torch.recalibrate", lambda: tl.recalibrate(net(), EMPTY), "at least 2 rows"),
     ("torch.Replay", lambda: tl.Replay(-1), "size is -1"),
-    ("torch.RegressionModel",
-     lambda: tl.RegressionModel(tl.backbone("small-cnn"), np.ones(5)), "values are constant"),
-    ("torch.ridge_probe", lambda: tl.ridge_probe(net(), DIGITS.inputs, np.arange(5.0)),
-     "give a RegressionModel"),
-    ("torch.fit_regression", lambda: tl.fit_regression(net(), DIGITS.inputs, np.arange(5.0)),
-     "give a RegressionModel"),
 ]
 CHECKED_ELSEWHERE = {  # in their own tests
     "torch.coral_loss", "torch.mk_mmd_loss", "torch.reverse_gradient", "torch.dann_strength",

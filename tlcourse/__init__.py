@@ -5,6 +5,7 @@ The map
 ``data``        domains to learn from and to transfer to: embedded, rendered, downloaded, your own
 ``weights``     the course's own small pretrained checkpoints, each with a card
 ``evaluation``  accuracy, recall and confusion from logits
+``probing``     classifiers on frozen features: logistic regression, neighbours, prototypes
 ``align``       shallow feature alignment: CORAL, subspace alignment, TCA
 ``scores``      which source? how alike are two domains?
 ``study``       strategies x label budgets x seeds -> a tidy table
@@ -32,6 +33,7 @@ _SUBMODULES = (
     "explore",
     "figures",
     "keras",
+    "probing",
     "scores",
     "study",
     "torch",

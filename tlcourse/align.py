@@ -23,13 +23,16 @@ from sklearn.base import (
     OneToOneFeatureMixin,
     TransformerMixin,
 )
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from tlcourse.checks import check_positive
 from tlcourse.scores import median_bandwidth
 
-__all__ = ["CORAL", "TCA", "SubspaceAlignment"]
+__all__ = ["CORAL", "TCA", "SubspaceAlignment", "classify_aligned"]
 
 _FLOATS = (np.float64, np.float32)
 _DOMAINS = ("source", "target")
@@ -360,3 +363,28 @@ def _fix_signs(columns):
     """Make the largest entry of each column positive, so that results do not depend on LAPACK."""
     largest = np.abs(columns).argmax(axis=0)
     return columns * np.sign(columns[largest, np.arange(columns.shape[1])])
+
+
+def classify_aligned(aligner, source_features, source_labels, target_features):
+    """Align two domains, learn on the source, and predict the target.
+
+    Parameters
+    ----------
+    aligner : CORAL, SubspaceAlignment or TCA
+        One of `tlcourse.align`; it is fitted here.
+    source_features : ndarray, shape (n, d)
+        Features of the source.
+    source_labels : ndarray of int, shape (n,)
+        Their classes.
+    target_features : ndarray, shape (m, d)
+        Features of the target, without labels.
+
+    Returns
+    -------
+    ndarray of int, shape (m,)
+        Predicted classes.
+    """
+    aligner.fit(source_features, target=target_features)
+    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+    classifier.fit(aligner.transform(source_features, domain="source"), source_labels)
+    return classifier.predict(aligner.transform(target_features, domain="target"))

@@ -132,28 +132,3 @@ def _check_complete(labels, class_names):
             f"train has no example of class {class_names[missing[0]]!r}; a probe needs at least "
             "one of each class."
         )
-
-
-def classify_aligned(aligner, source_features, source_labels, target_features):
-    """Align two domains, learn on the source, and predict the target.
-
-    Parameters
-    ----------
-    aligner : CORAL, SubspaceAlignment or TCA
-        One of `tlcourse.align`; it is fitted here.
-    source_features : ndarray, shape (n, d)
-        Features of the source.
-    source_labels : ndarray of int, shape (n,)
-        Their classes.
-    target_features : ndarray, shape (m, d)
-        Features of the target, without labels.
-
-    Returns
-    -------
-    ndarray of int, shape (m,)
-        Predicted classes.
-    """
-    aligner.fit(source_features, target=target_features)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(aligner.transform(source_features, domain="source"), source_labels)
-    return classifier.predict(aligner.transform(target_features, domain="target"))

@@ -8,38 +8,42 @@ Design choices
 - Checks compare with numbers that are worked out here, on inputs that the student has not seen.
 """
 
-from tlcourse.exercises.beyond import check_f1_cells, check_pull_ridge, check_without_overlap
-from tlcourse.exercises.checks import (
-    Hint,
-    check_labels_needed,
-    check_paired_interval,
-    check_prototype_logits,
-)
-from tlcourse.exercises.choosing import check_leep, check_nce, check_regret
+from tlcourse.exercises.beyond_images import check_f1_cells, check_pull_ridge, check_without_overlap
 from tlcourse.exercises.concepts import check_label_saving, check_setting
-from tlcourse.exercises.digits import check_bounding_box, check_cross_entropy
-from tlcourse.exercises.extractor import check_output_size, check_rehead, check_share_copied
-from tlcourse.exercises.feature import check_coral, check_linear_cka, check_mmd
-from tlcourse.exercises.folders import (
-    check_confident_mistakes,
-    check_leaked,
-    check_recall_and_precision,
+from tlcourse.exercises.feature_transfer import check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises.hard_targets import (
+    check_adjust_logits,
+    check_balanced_accuracy,
+    check_small_loss,
 )
-from tlcourse.exercises.heads import check_descend, check_head_parameters, check_vgg_inputs
-from tlcourse.exercises.inside import check_ece, check_precision_at_k, check_temperature
+from tlcourse.exercises.hints import Hint
+from tlcourse.exercises.keras_iris import check_fair_split, check_majority
+from tlcourse.exercises.keras_mlp import check_bounding_box, check_cross_entropy
+from tlcourse.exercises.keras_vgg16 import check_descend, check_head_parameters, check_vgg_inputs
+from tlcourse.exercises.looking_inside import check_ece, check_precision_at_k, check_temperature
 from tlcourse.exercises.mathematics import check_gradient, check_nearest, check_pull
-from tlcourse.exercises.parameter import (
+from tlcourse.exercises.parameter_transfer import (
     check_discriminative_rates,
     check_interpolate,
     check_merge_lora,
 )
+from tlcourse.exercises.pytorch_folder import (
+    check_confident_mistakes,
+    check_leaked,
+    check_recall_and_precision,
+)
+from tlcourse.exercises.pytorch_transfer_model import (
+    check_output_size,
+    check_rehead,
+    check_share_copied,
+)
 from tlcourse.exercises.release import release, student_version
-from tlcourse.exercises.structure import check_magnitude_mask, check_soft_loss, check_widen
-from tlcourse.exercises.tables import check_fair_split, check_majority
-from tlcourse.exercises.targets import (
-    check_adjust_logits,
-    check_balanced_accuracy,
-    check_small_loss,
+from tlcourse.exercises.structure_transfer import check_magnitude_mask, check_soft_loss, check_widen
+from tlcourse.exercises.which_model import check_leep, check_nce, check_regret
+from tlcourse.exercises.why_transfer import (
+    check_labels_needed,
+    check_paired_interval,
+    check_prototype_logits,
 )
 
 __all__ = [

@@ -7,7 +7,7 @@ Design choices
 
 import numpy as np
 
-from tlcourse.exercises.checks import Hint, _call
+from tlcourse.exercises.hints import Hint, call
 
 _SETTINGS = [  # source labels, target labels, same task; setting; hint
     (True, True, False, "inductive", "target labels make it inductive, whatever the source has"),
@@ -31,13 +31,13 @@ def check_setting(function):
         If an answer is wrong.
     """
     for source, target, same, expected, hint in _SETTINGS:
-        answer = _call(function, source, target, same)
+        answer = call(function, source, target, same)
         if answer != expected:
             raise Hint(
                 f"source labels {source}, target labels {target}, same task {same}: {hint}, so "
                 f"{expected!r}; you returned {answer!r}."
             )
-    answer = _call(function, True, False, False)
+    answer = call(function, True, False, False)
     if answer is not None:
         raise Hint(
             f"another task without a single target label is none of the three: nothing says what "
@@ -63,7 +63,7 @@ def check_label_saving(function):
     budgets = np.array([1, 2, 5, 10, 20])
     transfer = np.array([0.6, 0.8, 0.9, 0.92, 0.95])
     scratch = np.array([0.3, 0.5, 0.75, 0.9, 0.94])
-    answer = _call(function, budgets, transfer, scratch, 0.9)
+    answer = call(function, budgets, transfer, scratch, 0.9)
     if answer is not None and np.isclose(answer, 0.5):
         raise Hint("turned round: the saving is scratch's budget over that of transfer.")
     if answer is not None and np.isclose(answer, 5):
@@ -71,13 +71,13 @@ def check_label_saving(function):
     if answer is None or not np.isclose(answer, 2):
         raise Hint(f"at level 0.9 transfer needs 5 labels and scratch 10, so the saving is 2; you "
                    f"returned {answer!r}. A curve that is equal to the level reaches it.")
-    if _call(function, budgets, transfer, scratch, 0.945) is not None:
+    if call(function, budgets, transfer, scratch, 0.945) is not None:
         raise Hint("scratch never reaches 0.945: the saving is at least something, but not "
                    "measured. Return None.")
-    if _call(function, budgets, transfer, scratch, 0.99) is not None:
+    if call(function, budgets, transfer, scratch, 0.99) is not None:
         raise Hint("no curve reaches 0.99; return None.")
     bumpy = np.array([0.5, 0.9, 0.8, 0.91, 0.95])
-    answer = _call(function, budgets, bumpy, scratch, 0.9)
+    answer = call(function, budgets, bumpy, scratch, 0.9)
     if answer is None or not np.isclose(answer, 5):
         raise Hint(f"with accuracies {bumpy.tolist()} the *first* budget that reaches 0.9 is 2; "
                    f"you returned {answer!r}.")

@@ -7,7 +7,7 @@ Design choices
 
 import numpy as np
 
-from tlcourse.exercises.checks import Hint, _call, _recognise
+from tlcourse.exercises.hints import Hint, call, recognise
 
 
 def check_gradient(function):
@@ -35,7 +35,7 @@ def check_gradient(function):
         move = np.zeros((5, 3))
         move[place] = step
         wanted[place] = (loss(logits + move) - loss(logits - move)) / (2 * step)
-    answer = np.asarray(_call(function, logits, labels), dtype=float)
+    answer = np.asarray(call(function, logits, labels), dtype=float)
     if answer.shape != (5, 3):
         raise Hint(f"the gradient has the shape of the logits, (5, 3); yours is {answer.shape}.")
     if np.allclose(answer, 5 * wanted, atol=1e-6):
@@ -44,7 +44,7 @@ def check_gradient(function):
         raise Hint("the sign is turned round: the gradient points uphill, p minus the label.")
     if not np.allclose(answer, wanted, atol=1e-6):
         raise Hint("finite differences disagree. Each row is (softmax - one-hot label) / n.")
-    if not np.isfinite(_call(function, logits * 1e4, labels)).all():
+    if not np.isfinite(call(function, logits * 1e4, labels)).all():
         raise Hint("large logits overflow: subtract the largest of each row first.")
     print("Right.")
 
@@ -65,7 +65,7 @@ def check_nearest(function):
     """
     rng = np.random.default_rng(1)
     X, y, start = rng.normal(size=(3, 6)), rng.normal(size=3), rng.normal(size=6)
-    answer = np.asarray(_call(function, X, y, start), dtype=float)
+    answer = np.asarray(call(function, X, y, start), dtype=float)
     if answer.shape != (6,):
         raise Hint(f"the solution has six entries; yours has shape {answer.shape}.")
     from_zero = np.linalg.lstsq(X, y, rcond=None)[0]
@@ -102,7 +102,7 @@ def check_pull(function):
         return np.linalg.solve(scale * X.T @ X + strength * np.eye(4),
                                scale * X.T @ y + center * strength * start)
 
-    answer = np.asarray(_call(function, X, y, start, alpha), dtype=float)
+    answer = np.asarray(call(function, X, y, start, alpha), dtype=float)
     if answer.shape != (4,):
         raise Hint(f"the solution has four entries; yours has shape {answer.shape}.")
     known = {
@@ -112,7 +112,7 @@ def check_pull(function):
         "the sign of the pull is turned round: alpha * start is added": solve(center=-1),
         "the start has to be multiplied by alpha": solve(center=1 / alpha),
     }
-    _recognise(answer, known)
+    recognise(answer, known)
     if not np.allclose(answer, solve()):
         raise Hint("the gradient 2/n X'(Xw - y) + 2 alpha (w - start) is not zero at your answer.")
     print("Right.")

@@ -10,9 +10,10 @@ Design choices
 """
 
 from tlcourse.history import DivergedError, History
+from tlcourse.keras.feature.probing import linear_probe
 from tlcourse.keras.freezing import freeze, unfreeze
 from tlcourse.keras.models import TransferModel, backbone, count_parameters, mlp, source_model
-from tlcourse.keras.parameter import (
+from tlcourse.keras.parameter.layers import (
     L2SP,
     copy_parameters,
     layer_names,
@@ -20,14 +21,16 @@ from tlcourse.keras.parameter import (
     layers,
     unfreeze_last,
 )
-from tlcourse.keras.structure import SharedTrunk, copy_first, cut, distil, fresh_copy
+from tlcourse.keras.structure.copying import copy_first, cut, fresh_copy
+from tlcourse.keras.structure.distillation import distil
+from tlcourse.keras.structure.multitask import SharedTrunk
 from tlcourse.keras.training import (
     evaluate,
     extract_features,
     fit,
     predict,
 )
-from tlcourse.keras.transfer import fine_tune, linear_probe
+from tlcourse.keras.transfer import fine_tune
 
 __all__ = [
     "L2SP",

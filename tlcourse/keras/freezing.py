@@ -11,7 +11,7 @@ Design choices
 
 from fnmatch import fnmatchcase
 
-from tlcourse.keras.tensorflow_setup import keras
+from tlcourse.keras.devices import keras
 
 
 def freeze(model, *patterns):

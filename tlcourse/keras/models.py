@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from tlcourse import weights as course_weights
-from tlcourse.keras.tensorflow_setup import keras
+from tlcourse.keras.devices import keras
 
 layers, ops = keras.layers, keras.ops
 

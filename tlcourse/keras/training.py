@@ -22,9 +22,9 @@ from tlcourse.history import (
     check_positive,
     check_training_data,
 )
+from tlcourse.keras.devices import keras, tf
 from tlcourse.keras.freezing import match_names, matches, named_layers
 from tlcourse.keras.models import TransferModel, count_parameters
-from tlcourse.keras.tensorflow_setup import keras, tf
 
 
 def cross_entropy(logits, labels):

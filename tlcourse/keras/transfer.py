@@ -11,11 +11,11 @@ from time import perf_counter
 import numpy as np
 
 from tlcourse.history import History, check_positive
+from tlcourse.keras.devices import keras
+from tlcourse.keras.feature.probing import linear_probe
 from tlcourse.keras.freezing import freeze, unfreeze
-from tlcourse.keras.parameter import layer_names, unfreeze_last
-from tlcourse.keras.tensorflow_setup import keras
+from tlcourse.keras.parameter.layers import layer_names, unfreeze_last
 from tlcourse.keras.training import extract_features, fit
-from tlcourse.probing import logistic_head
 
 
 def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_options):
@@ -54,42 +54,6 @@ def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_
     if method == "last":
         fit_options["last"] = last
     return methods[method](model, train, validation, **fit_options)
-
-
-def linear_probe(model, train, *, c=1.0, device="auto"):
-    """Replace the head by logistic regression on the frozen features of the target.
-
-    Parameters
-    ----------
-    model : TransferModel
-        Its backbone is frozen and its head overwritten.
-    train : Domain
-        Labelled target examples, at least one of each class.
-    c : float
-        scikit-learn's inverse strength of the L2 penalty.
-    device : str
-        As for `fit`.
-
-    Returns
-    -------
-    TransferModel
-        The same model.
-
-    Raises
-    ------
-    ValueError
-        If a class has no example, ``c`` is not positive, or the head has other classes.
-    """
-    if model.head.units != train.n_classes:
-        raise ValueError(
-            f"model's head has {model.head.units} outputs, but train {train.n_classes} classes; "
-            "make the model by TransferModel(backbone, train.n_classes)."
-        )
-    features = extract_features(model, train.inputs, device=device)
-    weight, bias = logistic_head(features, train.labels, train.class_names, c=c)
-    freeze(model, "backbone")
-    model.head.set_weights([weight.T, bias])
-    return model
 
 
 def _train_all(model, train, validation, **fit_options):

@@ -11,27 +11,22 @@ Design choices
 
 from tlcourse.history import DivergedError, History
 from tlcourse.probing import knn_probe, prototype_probe
-from tlcourse.torch.adaptation import (
+from tlcourse.torch.devices import choose_device
+from tlcourse.torch.feature.adaptation import (
     AdaptationHistory,
     adapt,
+    adapt_batchnorm,
     coral_loss,
     dann_strength,
     mk_mmd_loss,
     reverse_gradient,
 )
-from tlcourse.torch.devices import choose_device
-from tlcourse.torch.diagnostics import Diagnosis, adapt_batchnorm, diagnose
-from tlcourse.torch.distillation import distil, distillation_loss
-from tlcourse.torch.drift import Replay, follow_stream, recalibrate
-from tlcourse.torch.features import cached_features, layer_features
+from tlcourse.torch.feature.cache import cached_features
+from tlcourse.torch.feature.diagnostics import Diagnosis, diagnose
+from tlcourse.torch.feature.layerwise import layer_features
+from tlcourse.torch.feature.pretext import pretrain_autoencoder, pretrain_clusters
+from tlcourse.torch.feature.probing import linear_probe
 from tlcourse.torch.freezing import freeze, unfreeze
-from tlcourse.torch.lora import LoRA, add_lora, merge_lora
-from tlcourse.torch.losses import (
-    SmallLoss,
-    adjust_logits,
-    class_balanced_loss,
-    logit_adjusted_loss,
-)
 from tlcourse.torch.models import (
     Backbone,
     TransferModel,
@@ -39,9 +34,7 @@ from tlcourse.torch.models import (
     count_parameters,
     source_model,
 )
-from tlcourse.torch.multitask import SharedTrunk, fit_jointly
-from tlcourse.torch.net2net import deepen, widen
-from tlcourse.torch.parameter import (
+from tlcourse.torch.parameter.layers import (
     L2SP,
     CopyReport,
     Forgetting,
@@ -53,17 +46,26 @@ from tlcourse.torch.parameter import (
     layers,
     unfreeze_last,
 )
-from tlcourse.torch.pretext import pretrain_autoencoder, pretrain_clusters
-from tlcourse.torch.pruning import prune, prune_mask
-from tlcourse.torch.regression import RegressionModel, fit_regression, ridge_probe
-from tlcourse.torch.structure import copy_first, cut, fresh_copy
+from tlcourse.torch.parameter.lora import LoRA, add_lora, merge_lora
+from tlcourse.torch.structure.copying import copy_first, cut, fresh_copy
+from tlcourse.torch.structure.distillation import distil, distillation_loss
+from tlcourse.torch.structure.multitask import SharedTrunk, fit_jointly
+from tlcourse.torch.structure.net2net import deepen, widen
+from tlcourse.torch.structure.pruning import prune, prune_mask
+from tlcourse.torch.target.drift import Replay, follow_stream, recalibrate
+from tlcourse.torch.target.losses import (
+    SmallLoss,
+    adjust_logits,
+    class_balanced_loss,
+    logit_adjusted_loss,
+)
 from tlcourse.torch.training import (
     evaluate,
     extract_features,
     fit,
     predict,
 )
-from tlcourse.torch.transfer import fine_tune, linear_probe
+from tlcourse.torch.transfer import fine_tune
 
 __all__ = [
     "L2SP",
@@ -75,7 +77,6 @@ __all__ = [
     "Forgetting",
     "History",
     "LoRA",
-    "RegressionModel",
     "Replay",
     "SharedTrunk",
     "SmallLoss",
@@ -103,7 +104,6 @@ __all__ = [
     "fine_tune",
     "fit",
     "fit_jointly",
-    "fit_regression",
     "follow_stream",
     "forgetting",
     "freeze",
@@ -126,7 +126,6 @@ __all__ = [
     "prune_mask",
     "recalibrate",
     "reverse_gradient",
-    "ridge_probe",
     "source_model",
     "unfreeze",
     "unfreeze_last",

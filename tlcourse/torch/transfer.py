@@ -13,12 +13,11 @@ Design choices
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from tlcourse.history import History, check_positive
-from tlcourse.probing import logistic_head
+from tlcourse.torch.feature.probing import linear_probe
 from tlcourse.torch.freezing import freeze, unfreeze
-from tlcourse.torch.parameter import layer_names, unfreeze_last
+from tlcourse.torch.parameter.layers import layer_names, unfreeze_last
 from tlcourse.torch.training import extract_features, fit
 
 
@@ -68,46 +67,6 @@ def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_
     if method == "last":
         fit_options["last"] = last
     return methods[method](model, train, validation, **fit_options)
-
-
-def linear_probe(model, train, *, c=1.0, device="auto"):
-    """Replace the head by logistic regression on the frozen features of the target.
-
-    Features are standardised; the scaling is folded into the head's weights.
-
-    Parameters
-    ----------
-    model : TransferModel
-        Its backbone is frozen and its head overwritten.
-    train : Domain
-        Labelled target examples, at least one of each class.
-    c : float
-        scikit-learn's inverse strength of the L2 penalty.
-    device : str
-        See `choose_device`.
-
-    Returns
-    -------
-    TransferModel
-        The same model, in evaluation mode.
-
-    Raises
-    ------
-    ValueError
-        If a class has no example, ``c`` is not positive, or the head has other classes.
-    """
-    if model.head.out_features != train.n_classes:
-        raise ValueError(
-            f"model's head has {model.head.out_features} outputs, but train has {train.n_classes} "
-            "classes; make the model by TransferModel(backbone, train.n_classes)."
-        )
-    features = extract_features(model, train.inputs, device=device)
-    weight, bias = logistic_head(features, train.labels, train.class_names, c=c)
-    freeze(model, "backbone")
-    with torch.no_grad():
-        model.head.weight.copy_(torch.from_numpy(weight))
-        model.head.bias.copy_(torch.from_numpy(bias))
-    return model.eval()
 
 
 def _train_all(model, train, validation, **fit_options):

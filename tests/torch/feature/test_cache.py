@@ -1,0 +1,166 @@
+"""The feature cache: hits compute nothing, any change that matters misses."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+
+import tlcourse.torch as tl
+from tlcourse.data import Domain, fetching, load
+from tlcourse.torch.feature import cache
+from tlcourse.torch.feature.cache import cached_features
+from tlcourse.torch.feature.layerwise import layer_features
+
+
+@pytest.fixture
+def digits():
+    return load("handwritten-digits", n=50)
+
+
+class Counted(torch.nn.Module):
+    """A tiny backbone that counts its forward passes."""
+
+    feature_dim = 3
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.ones(3))
+        self.register_buffer("shift", torch.tensor(0.5))
+        self.forwards = []
+
+    def forward(self, images):
+        self.forwards.append(len(images))
+        return images.flatten(1).mean(1, keepdim=True) * self.weight + self.shift
+
+
+def test_cached_features_equal_extracted_ones(digits, tmp_path):
+    net = tl.backbone("small-cnn", weights="letters")
+    cached = cached_features(net, digits, folder=tmp_path, batch_size=7)
+    np.testing.assert_allclose(
+        cached.inputs, tl.extract_features(net, digits.inputs), atol=1e-5)
+    np.testing.assert_array_equal(cached.labels, digits.labels)
+    assert isinstance(cached.inputs, np.memmap)
+
+
+def test_a_hit_runs_no_forward_pass_and_a_larger_domain_is_done_batch_by_batch(digits, tmp_path):
+    net = Counted()
+    first = cached_features(net, digits, folder=tmp_path, batch_size=20)
+    assert net.forwards == [20, 20, 10]
+    again = cached_features(net, digits, folder=tmp_path, batch_size=8)
+    assert len(net.forwards) == 3
+    np.testing.assert_array_equal(first.inputs, again.inputs)
+
+
+@pytest.mark.parametrize("change", ["parameter", "buffer", "image", "order", "net"])
+def test_any_change_that_matters_misses(digits, tmp_path, change):
+    net = Counted()
+    cached_features(net, digits, folder=tmp_path)
+    if change == "parameter":
+        net.weight.data[2] += 1e-6
+    elif change == "buffer":
+        net.shift += 1e-3
+    elif change == "image":
+        digits.inputs[7, 3, 3, 0] = 1 - digits.inputs[7, 3, 3, 0]
+    elif change == "order":
+        digits = digits.subset(np.arange(50)[::-1])
+    else:
+        net.extra = torch.nn.ReLU()
+    forwards = len(net.forwards)
+    cached_features(net, digits, folder=tmp_path)
+    assert len(net.forwards) == forwards + 1
+
+
+def test_changed_labels_hit_and_are_the_new_ones(digits, tmp_path):
+    net = Counted()
+    cached_features(net, digits, folder=tmp_path)
+    turned = Domain("turned", digits.inputs, 9 - digits.labels, digits.class_names)
+    np.testing.assert_array_equal(
+        cached_features(net, turned, folder=tmp_path).labels, 9 - digits.labels)
+    assert len(net.forwards) == 1
+
+
+def test_inputs_may_be_memory_mapped(digits, tmp_path):
+    np.save(tmp_path / "inputs.npy", digits.inputs)
+    mapped = digits.with_inputs(np.load(tmp_path / "inputs.npy", mmap_mode="r"))
+    net = Counted()
+    plain, from_disk = (cached_features(net, domain, folder=tmp_path)
+                        for domain in (digits, mapped))
+    np.testing.assert_array_equal(plain.inputs, from_disk.inputs)
+    assert len(net.forwards) == 1
+
+
+def test_an_interrupted_computation_leaves_no_file(digits, tmp_path):
+    class Failing(Counted):
+        def forward(self, images):
+            if self.forwards:
+                raise KeyboardInterrupt
+            return super().forward(images)
+
+    with pytest.raises(KeyboardInterrupt):
+        cached_features(Failing(), digits, folder=tmp_path, batch_size=20)
+    assert not [path for path in tmp_path.iterdir() if path.suffix in {".npy", ".part"}]
+
+
+def test_two_that_want_the_same_features_compute_them_once(digits, tmp_path, monkeypatch):
+    both_wait, waiting = threading.Event(), []
+
+    def locked(path):
+        waiting.append(path)
+        if len(waiting) == 2:
+            both_wait.set()
+        return fetching.locked(path)
+
+    class Slow(Counted):
+        def forward(self, images):
+            assert both_wait.wait(60)  # the file cannot be ready before the other one looks
+            return super().forward(images)
+
+    monkeypatch.setattr(cache, "locked", locked)
+    nets = [Slow(), Slow()]
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda net: cached_features(net, digits, folder=tmp_path), nets)
+    assert sorted(len(net.forwards) for net in nets) == [0, 1]
+    np.testing.assert_array_equal(first.inputs, second.inputs)
+
+
+def test_the_model_is_left_in_its_mode_and_features_are_those_of_evaluation(digits, tmp_path):
+    model = tl.TransferModel(tl.backbone("small-cnn"), 10).train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    cached_features(model, digits, folder=tmp_path)
+    assert model.backbone.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_layers_are_averaged_over_space(digits):
+    model = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
+    found = layer_features(
+        model, digits.inputs, ["backbone.body.block2", "backbone.body.block4", "backbone"],
+        batch_size=16)
+    assert {name: array.shape for name, array in found.items()} == {
+        "backbone.body.block2": (50, 32), "backbone.body.block4": (50, 128), "backbone": (50, 128)}
+    np.testing.assert_allclose(
+        found["backbone.body.block4"], tl.extract_features(model, digits.inputs), atol=1e-5)
+    with pytest.raises(ValueError, match="layers has 'block9'"):
+        layer_features(model, digits.inputs, ["block9"])
+
+
+def test_what_has_no_features_is_refused(digits, tmp_path):
+    with pytest.raises(TypeError, match="without feature_dim"):
+        cached_features(torch.nn.Linear(2, 3), digits, folder=tmp_path)
+    with pytest.raises(ValueError, match="is empty"):
+        cached_features(Counted(), digits.subset([]), folder=tmp_path)
+
+
+def test_a_shared_cache_that_may_only_be_read_is_left_alone(digits, tmp_path, monkeypatch):
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    shared.mkdir()
+    monkeypatch.setenv("TLCOURSE_DATA", str(shared))
+    monkeypatch.setattr(cache, "user_cache_dir", lambda: own)
+    monkeypatch.setattr(cache.os, "access", lambda path, _: path != shared)
+    cached_features(Counted(), digits)
+    assert not list(shared.iterdir()) and len(list((own / "features").glob("*.npy"))) == 1
+    monkeypatch.setattr(cache.os, "access", lambda *_: True)
+    cached_features(Counted(), digits)
+    assert len(list((shared / "features").glob("*.npy"))) == 1

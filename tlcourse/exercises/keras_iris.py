@@ -1,0 +1,73 @@
+"""Checks of chapter 8's exercises: fair splits and simple rivals.
+
+Design choices
+--------------
+- Labels come sorted, as in many published tables: a split that trusts the order is caught.
+"""
+
+import numpy as np
+
+from tlcourse.exercises.hints import Hint, call, close
+
+
+def check_fair_split(function):
+    """Check ``fair_split(labels, per_class, seed)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps labels ``(n,)``, a number and a seed to the indices of a training set with that many
+        rows of each class, and of a test set with all other rows.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    labels = np.repeat([0, 1, 2], [50, 40, 30])
+    answer = call(function, labels, 5, 0)
+    if not isinstance(answer, tuple) or len(answer) != 2:
+        raise Hint("return two arrays of indices, (train, test).")
+    train, test = (np.asarray(part) for part in answer)
+    if train.dtype == bool or test.dtype == bool:
+        raise Hint("return indices, not masks; np.flatnonzero turns one into the other.")
+    if set(train) & set(test):
+        raise Hint("some rows are in both parts: what is trained on cannot test.")
+    counts = np.bincount(labels[train], minlength=3)
+    if counts.tolist() != [5, 5, 5]:
+        raise Hint(f"the training set has {counts.tolist()} rows of the three classes, not 5 of "
+                   "each: draw within each class.")
+    if len(train) + len(test) != len(labels):
+        raise Hint(f"{len(labels) - len(train) - len(test)} rows are in neither part.")
+    again, other = call(function, labels, 5, 0)[0], call(function, labels, 5, 1)[0]
+    if set(again) != set(train):
+        raise Hint("the same seed gives another split; make the generator from the seed.")
+    if set(other) == set(train):
+        raise Hint("another seed gives the same split: you take the first rows of each class.")
+    print("Right.")
+
+
+def check_majority(function):
+    """Check ``majority_accuracy(train_labels, test_labels)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps two arrays of labels to the test accuracy of always answering the class that is most
+        frequent in training.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    train, test = np.array([2, 2, 2, 0, 1]), np.array([0, 0, 0, 1, 2, 2])
+    answer = call(function, train, test)
+    if np.isclose(answer, 0.5):
+        raise Hint("you look at the test labels to choose the answer; choose it in training.")
+    if np.isclose(answer, 0.6):
+        raise Hint("this is the accuracy on the training set; measure on the test set.")
+    close(answer, 2 / 6, "the share of test labels equal to training's most frequent one")
+    constant = np.full(4, 7)
+    close(call(function, constant, constant), 1.0, "the accuracy where the target is constant")
+    print("Right.")

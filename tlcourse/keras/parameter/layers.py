@@ -1,0 +1,246 @@
+"""Parameter transfer: which layers learn, how fast, and how far from where they started.
+
+Design choices
+--------------
+- A "layer" is what a reader of a net's paper would count: a layer with weights, with the
+  normalisation that follows it.
+- Names and meanings are those of the PyTorch door.
+"""
+
+from typing import NamedTuple
+
+from tlcourse.keras.devices import keras, tf
+from tlcourse.keras.freezing import freeze, named_layers, unfreeze
+
+
+def layers(model):
+    """Group a model's innermost layers by depth.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any model.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        From the input to the head: the first name of each group, and all names in it.
+    """
+    groups = {}
+    for name, layer in named_layers(model).items():
+        if not layer.weights:
+            continue
+        if groups and "Normalization" in type(layer).__name__:
+            groups[list(groups)[-1]] += (name,)
+        else:
+            groups[name] = (name,)
+    return groups
+
+
+def layer_names(model):
+    """List a model's layers from the input to the head.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any model.
+
+    Returns
+    -------
+    list of str
+    """
+    return list(layers(model))
+
+
+def unfreeze_last(model, k):
+    """Freeze a model but for its last layers.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place.
+    k : int
+        How many layers may learn, the head included.
+
+    Returns
+    -------
+    keras.Model
+        The same model.
+
+    Raises
+    ------
+    ValueError
+        If the model has fewer layers, or ``k`` is below 1.
+    """
+    groups = layers(model)
+    check_depth("k", k, len(groups), least=1)
+    freeze(model, "*")
+    for members in list(groups.values())[-k:]:
+        unfreeze(model, *members)
+    return model
+
+
+def layer_rates(model, top, decay=2.6):
+    """Give each layer a learning rate that falls from the head to the input.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Any model.
+    top : float
+        Learning rate of the head.
+    decay : float
+        Ratio of the rates of neighbouring layers, at least 1; the paper's is 2.6.
+
+    Returns
+    -------
+    dict of str to float
+        One rate for each layer name, for ``fit(..., lr=...)``.
+
+    Raises
+    ------
+    ValueError
+        If ``top`` is not positive or ``decay`` is below 1.
+
+    References
+    ----------
+    Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018,
+    section 3.2.
+    """
+    if not top > 0 or not decay >= 1:
+        raise ValueError(f"top is {top!r} and decay {decay!r}; top must be > 0 and decay >= 1.")
+    return {
+        name: top / decay**depth
+        for depth, members in enumerate(reversed(layers(model).values()))
+        for name in members
+    }
+
+
+class L2SP:
+    r"""Penalty on the distance from the starting point, for ``fit(..., penalty=...)``.
+
+    .. math:: \Omega(w) = \frac{\alpha}{2} \lVert w_S - w_S^0 \rVert_2^2
+              + \frac{\beta}{2} \lVert w_{\bar S} \rVert_2^2
+
+    where :math:`w_S` are the parameters below the head, :math:`w_S^0` their values now, and
+    :math:`w_{\bar S}` those of the fresh head.
+
+    Parameters
+    ----------
+    model : keras.Model
+        The model at its starting point.
+    alpha, beta : float
+        Strengths of the pulls towards the start, and of the head towards zero.
+
+    Raises
+    ------
+    ValueError
+        If a strength is negative.
+
+    References
+    ----------
+    Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional
+    Networks", ICML 2018, equation 2.
+    """
+
+    def __init__(self, model, alpha=0.1, beta=0.01):
+        if not (alpha >= 0 and beta >= 0):
+            raise ValueError(f"alpha is {alpha!r} and beta {beta!r}; both must be >= 0.")
+        self.alpha, self.beta = alpha, beta
+        head = layers(model)[layer_names(model)[-1]]
+        self.start = {
+            variable.path: tf.constant(variable.numpy())
+            for name, layer in named_layers(model).items() if name not in head
+            for variable in layer.weights
+        }
+
+    def __call__(self, model):
+        """Compute the penalty as a scalar tensor; frozen parameters cost nothing.
+
+        Parameters
+        ----------
+        model : keras.Model
+            The model under training.
+
+        Returns
+        -------
+        tensor, scalar
+        """
+        penalty = tf.constant(0.0)
+        for variable in model.trainable_variables:
+            value = tf.convert_to_tensor(variable.value)
+            if variable.path in self.start:
+                pull = self.alpha / 2 * tf.reduce_sum((value - self.start[variable.path]) ** 2)
+            else:
+                pull = self.beta / 2 * tf.reduce_sum(value**2)
+            penalty += pull
+        return penalty
+
+
+class CopyReport(NamedTuple):
+    """What was copied from one model to another.
+
+    Attributes
+    ----------
+    copied : tuple of str
+        Weights that now have the source's values.
+    skipped : dict of str to str
+        Weights of either model that were left alone, and why.
+    """
+
+    copied: tuple
+    skipped: dict
+
+
+def copy_parameters(source, target):
+    """Copy all weights that have the same layer name, place and shape.
+
+    Parameters
+    ----------
+    source, target : keras.Model
+        The target is changed in place.
+
+    Returns
+    -------
+    CopyReport
+
+    Raises
+    ------
+    ValueError
+        If nothing fits; the target is left as it was.
+    """
+    given, wanted = _named_weights(source), _named_weights(target)
+    skipped = {name: "not in the target" for name in given if name not in wanted}
+    fitting = []
+    for name, weight in wanted.items():
+        if name not in given:
+            skipped[name] = "not in the source"
+        elif given[name].shape != weight.shape:
+            skipped[name] = f"shape {tuple(given[name].shape)} against {tuple(weight.shape)}"
+        else:
+            fitting.append(name)
+    if not fitting:
+        raise ValueError(f"source and target share no weight of equal name and shape: {skipped}.")
+    for name in fitting:
+        wanted[name].assign(given[name].numpy())
+    return CopyReport(tuple(fitting), skipped)
+
+
+def check_depth(parameter, k, n_layers, *, least):
+    """Refuse a number of layers that the model does not have."""
+    if isinstance(k, bool) or not isinstance(k, int) or not least <= k <= n_layers:
+        raise ValueError(
+            f"{parameter} is {k!r}; the model has {n_layers} layers, so give an integer from "
+            f"{least} to {n_layers}."
+        )
+
+
+def _named_weights(model):
+    """Name each weight by its layer and its place in it."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"a {type(model).__name__} was given; give a keras.Model.")
+    return {
+        f"{name}.{weight.name}": weight
+        for name, layer in named_layers(model).items()
+        for weight in layer.weights
+    }

@@ -1,0 +1,8 @@
+"""Structure transfer: take over an architecture, whole or in part.
+
+The map
+-------
+``copying``       the first k layers, a fresh copy, a cut net
+``distillation``  a student learns from a teacher's predictions
+``multitask``     one trunk, a head for each task
+"""
