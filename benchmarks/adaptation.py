@@ -42,18 +42,25 @@ def one_seed(seed, source, target, results):
     keep("source only", net, history.seconds)
     few = source.subset(np.random.default_rng(seed).permutation(len(source))[:1500])
     rows = [tl.extract_features(net, inputs) for inputs in (few.inputs, target.inputs)]
-    for name, aligner in (("CORAL", CORAL()), ("subspace alignment", SubspaceAlignment(20)),
-                          ("TCA", TCA(20))):
+    for name, aligner in (
+        ("CORAL", CORAL()),
+        ("subspace alignment", SubspaceAlignment(20)),
+        ("TCA", TCA(20)),
+    ):
         results[name].append(shallow(aligner, *rows, few.labels, target.labels))
     start = time.perf_counter()
     tl.adapt_batchnorm(net, target.inputs)
     keep("AdaBN", net, time.perf_counter() - start)
-    for name, method, weight in (("weight 0 (control)", "dan", 0.0),
-                                 ("Deep CORAL", "deep-coral", None),
-                                 ("DAN", "dan", None), ("DANN", "dann", None)):
+    for name, method, weight in (
+        ("weight 0 (control)", "dan", 0.0),
+        ("Deep CORAL", "deep-coral", None),
+        ("DAN", "dan", None),
+        ("DANN", "dann", None),
+    ):
         net = fresh(seed)
-        history = tl.adapt(net, source, target.inputs, method=method, weight=weight, steps=STEPS,
-                           seed=seed)
+        history = tl.adapt(
+            net, source, target.inputs, method=method, weight=weight, steps=STEPS, seed=seed
+        )
         keep(name, net, history.seconds)
 
 
@@ -68,9 +75,11 @@ def main():
     for name, runs in results.items():
         accuracy, seconds = np.array(runs).T
         gain = 100 * (accuracy - baseline)
-        print(f"{name:20} {100 * accuracy.mean():5.1f} ± {100 * accuracy.std(ddof=1):3.1f}   gain "
-              f"{gain.mean():+5.1f} ({gain.min():+5.1f} to {gain.max():+5.1f})   "
-              f"{seconds.mean():6.2f} s")
+        print(
+            f"{name:20} {100 * accuracy.mean():5.1f} ± {100 * accuracy.std(ddof=1):3.1f}   gain "
+            f"{gain.mean():+5.1f} ({gain.min():+5.1f} to {gain.max():+5.1f})   "
+            f"{seconds.mean():6.2f} s"
+        )
 
 
 if __name__ == "__main__":

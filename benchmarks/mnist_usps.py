@@ -27,8 +27,13 @@ from tlcourse import data
 
 SEEDS, STEPS, IMAGES = range(3), 400, 5_000
 ARROWS = (("mnist", "usps"), ("usps", "mnist"))
-PUBLISHED = {"source only": (94.2, 73.4), "Deep CORAL": (97.1, 89.9), "DAN": (95.0, 86.3),
-             "DANN": (92.6, 86.8), "target only": (98.1, 98.9)}
+PUBLISHED = {
+    "source only": (94.2, 73.4),
+    "Deep CORAL": (97.1, 89.9),
+    "DAN": (95.0, 86.3),
+    "DANN": (92.6, 86.8),
+    "target only": (98.1, 98.9),
+}
 
 
 def fresh(seed):
@@ -52,9 +57,12 @@ def one_seed(seed, source, target, test):
     yield "source only", tl.evaluate(net, test).accuracy
     tl.adapt_batchnorm(net, target.inputs)
     yield "AdaBN", tl.evaluate(net, test).accuracy
-    for name, method, weight in (("weight 0 (control)", "dan", 0.0),
-                                 ("Deep CORAL", "deep-coral", None),
-                                 ("DAN", "dan", None), ("DANN", "dann", None)):
+    for name, method, weight in (
+        ("weight 0 (control)", "dan", 0.0),
+        ("Deep CORAL", "deep-coral", None),
+        ("DAN", "dan", None),
+        ("DANN", "dann", None),
+    ):
         net = fresh(seed)
         tl.adapt(net, source, target.inputs, method=method, weight=weight, steps=STEPS, seed=seed)
         yield name, tl.evaluate(net, test).accuracy
@@ -69,8 +77,10 @@ def main():
         for seed in SEEDS:
             for name, accuracy in one_seed(seed, source, target, test):
                 results[name, source_name].append(100 * accuracy)
-    print(f"accuracy on the target's test part in %, {len(SEEDS)} seeds, mean ± standard "
-          "deviation;\nin brackets the published row\n")
+    print(
+        f"accuracy on the target's test part in %, {len(SEEDS)} seeds, mean ± standard "
+        "deviation;\nin brackets the published row\n"
+    )
     print(f"{'':20}{'MNIST -> USPS':>22}{'USPS -> MNIST':>24}")
     for name in dict.fromkeys(name for name, _ in results):
         row = f"{name:20}"

@@ -52,12 +52,15 @@ def course_loop(domain):
 def main():
     domain = data.load("handwritten-digits", n=640)
     (_, bare), (_, course) = bare_loop(domain), course_loop(domain)  # also warms up
-    same = all(torch.equal(a, b) for a, b in zip(bare.parameters(), course.parameters(),
-                                                 strict=True))
+    same = all(
+        torch.equal(a, b) for a, b in zip(bare.parameters(), course.parameters(), strict=True)
+    )
     times = np.array([[bare_loop(domain)[0], course_loop(domain)[0]] for _ in range(REPEATS)])
     plain, ours = (median(column) for column in times.T)
-    print(f"{STEPS} steps of {BATCH} images, {REPEATS} repeats, torch {torch.__version__}, "
-          f"{torch.get_num_threads()} thread(s)")
+    print(
+        f"{STEPS} steps of {BATCH} images, {REPEATS} repeats, torch {torch.__version__}, "
+        f"{torch.get_num_threads()} thread(s)"
+    )
     print(f"bare loop   {1e3 * plain / STEPS:7.2f} ms a step")
     print(f"tlcourse    {1e3 * ours / STEPS:7.2f} ms a step")
     print(f"ratio       {ours / plain:7.3f}   (wanted: <= 1.05)")

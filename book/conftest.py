@@ -16,8 +16,10 @@ import pytest
 
 BUILD = Path(__file__).parent.parent / "_build"
 EXECUTED = BUILD / "tested"
-AS_ON_THE_SITE = {"MPLBACKEND": "module://matplotlib_inline.backend_inline",
-                  "TLCOURSE_EXPLORE": "frames"}
+AS_ON_THE_SITE = {
+    "MPLBACKEND": "module://matplotlib_inline.backend_inline",
+    "TLCOURSE_EXPLORE": "frames",
+}
 
 
 def pytest_configure(config):
@@ -87,6 +89,6 @@ def pytest_sessionfinish(session):
         notebook = nbformat.read(path, as_version=4)
         seconds = notebook.metadata.pop("seconds")
         cache.cache_notebook_bundle(
-            CacheBundleIn(notebook, path.name, data={"execution_seconds": seconds}),
-            overwrite=True)
+            CacheBundleIn(notebook, path.name, data={"execution_seconds": seconds}), overwrite=True
+        )
         path.unlink()

@@ -65,15 +65,19 @@ class Page(HTMLParser):
             self.links.append(found["href"])
         for key in ("src", "href"):
             is_loaded = tag in ("script", "img", "iframe") or (
-                tag == "link" and "stylesheet" in (found.get("rel") or ""))
+                tag == "link" and "stylesheet" in (found.get("rel") or "")
+            )
             if found.get(key) and is_loaded:
                 self.loaded.append(found[key])
 
 
 def check_links(site):
     """Yield every link and file that leads nowhere, and everything loaded from elsewhere."""
-    pages = {path: Page(path.read_text(encoding="utf-8")) for path in site.rglob("*.html")
-             if "_static" not in path.relative_to(site).parts}
+    pages = {
+        path: Page(path.read_text(encoding="utf-8"))
+        for path in site.rglob("*.html")
+        if "_static" not in path.relative_to(site).parts
+    }
     for path, page in pages.items():
         here = path.relative_to(site).as_posix()
         for url in page.loaded:
@@ -88,8 +92,11 @@ def check_links(site):
                 goal /= "index.html"
             if not goal.is_file():
                 yield f"{here}: {url} leads nowhere"
-            elif parts.fragment and goal in pages and (
-                    unquote(parts.fragment) not in pages[goal].anchors):
+            elif (
+                parts.fragment
+                and goal in pages
+                and (unquote(parts.fragment) not in pages[goal].anchors)
+            ):
                 yield f"{here}: {url} has no such anchor"
 
 
@@ -134,14 +141,17 @@ def browser():
 
 def open_page(driver, address, width, height):
     """Open a page at a size and wait until what it loads is there; return its network log."""
-    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
-        "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500})
+    driver.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500},
+    )
     driver.get_log("performance")
     driver.get(address)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and driver.execute_script(
-            "return document.readyState !== 'complete' || "
-            "(window.MathJax && !(MathJax.startup && MathJax.startup.document))"):
+        "return document.readyState !== 'complete' || "
+        "(window.MathJax && !(MathJax.startup && MathJax.startup.document))"
+    ):
         time.sleep(0.1)
     return [json.loads(entry["message"])["message"] for entry in driver.get_log("performance")]
 
@@ -191,11 +201,14 @@ def check_accessibility(driver, axe):
     """Yield axe-core's serious faults, in light and in dark mode."""
     driver.execute_script(axe)
     driver.execute_script(  # or colours would be measured on the way from one mode to the other
-        "document.head.insertAdjacentHTML('beforeend', '<style>* {transition: none !important}');")
+        "document.head.insertAdjacentHTML('beforeend', '<style>* {transition: none !important}');"
+    )
     for mode in ("light", "dark"):
         driver.execute_script(
             "document.documentElement.dataset.theme = arguments[0];"
-            "document.documentElement.dataset.mode = arguments[0];", mode)
+            "document.documentElement.dataset.mode = arguments[0];",
+            mode,
+        )
         for fault in driver.execute_async_script(AXE):
             yield f"{mode} mode: {fault}"
 
@@ -208,7 +221,8 @@ def check_page(driver, own, page, axe):
             if entry["level"] in ("SEVERE", "ERROR"):
                 yield f"{name}: console: {entry['message']}"
         if driver.execute_script(
-                "return document.documentElement.scrollWidth > window.innerWidth + 1"):
+            "return document.documentElement.scrollWidth > window.innerWidth + 1"
+        ):
             yield f"{name}: scrolls sideways"
         if name == "desktop":
             yield from driver.execute_script(PICTURES)

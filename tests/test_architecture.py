@@ -10,13 +10,25 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "tlcourse").rglob("*.py"))
-NOTEBOOKS = sorted(path for path in (ROOT / "book").rglob("*.ipynb")
-                   if ".ipynb_checkpoints" not in path.parts)  # JupyterLab's copies
-CHAPTERS = [path for path in NOTEBOOKS if re.match(r"\d\d-", path.name) and
-            path.parent.name == "book"]
+NOTEBOOKS = sorted(
+    path for path in (ROOT / "book").rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts
+)  # JupyterLab's copies
+CHAPTERS = [
+    path for path in NOTEBOOKS if re.match(r"\d\d-", path.name) and path.parent.name == "book"
+]
 
-CORE = {"numpy", "scipy", "sklearn", "PIL", "pandas", "joblib", "tqdm", "filelock", "platformdirs",
-        "safetensors"}
+CORE = {
+    "numpy",
+    "scipy",
+    "sklearn",
+    "PIL",
+    "pandas",
+    "joblib",
+    "tqdm",
+    "filelock",
+    "platformdirs",
+    "safetensors",
+}
 DOOR = {"align", "checks", "data", "evaluation", "history", "probing", "scores", "weights"}
 MAY_IMPORT = {  # layer: the layers below it, and third parties
     "checks": ({"checks"}, CORE),
@@ -29,10 +41,8 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "probing": ({"probing", "checks"}, CORE),
     "study": ({"study", "data", "evaluation"}, CORE),
     "figures": ({"figures", "study", "data", "evaluation", "scores"}, CORE | {"matplotlib"}),
-    "torch": (DOOR | {"torch"},
-              CORE | {"torch", "torchvision"}),
-    "keras": (DOOR | {"keras"},
-              CORE | {"keras", "tensorflow", "triton"}),
+    "torch": (DOOR | {"torch"}, CORE | {"torch", "torchvision"}),
+    "keras": (DOOR | {"keras"}, CORE | {"keras", "tensorflow", "triton"}),
     "explore": ({"explore", "figures", "study"}, CORE | {"matplotlib", "ipywidgets", "IPython"}),
     "exercises": ({"exercises", "data", "evaluation", "study", "scores", "checks"}, CORE),
     "cli": ({"cli", "data", "weights", "torch", "exercises"}, CORE),
@@ -87,8 +97,9 @@ def test_the_library_asserts_unpickles_and_evaluates_nothing(path):
         assert not isinstance(node, ast.Assert), f"line {node.lineno}: raise an error instead"
         if isinstance(node, ast.Call):
             called = ast.unparse(node.func)
-            assert called not in {
-                "eval", "exec", "joblib.load", "pickle.load", "pickle.loads"}, called
+            assert called not in {"eval", "exec", "joblib.load", "pickle.load", "pickle.loads"}, (
+                called
+            )
             assert "allow_pickle=True" not in ast.unparse(node), called
             if called == "torch.load":
                 assert "weights_only=True" in ast.unparse(node)

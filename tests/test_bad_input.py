@@ -39,13 +39,19 @@ CASES = [
     ("data.corrupt_labels", lambda: data.corrupt_labels(DIGITS, 2, seed=0), "rate is 2"),
     ("data.mix_domains", lambda: data.mix_domains([], 5, seed=0), "domains"),
     ("data.drifting", lambda: data.drifting(DIGITS, 0, lambda x, t: x, seed=0), "parts is 0"),
-    ("evaluation.evaluate_logits", lambda: evaluation.evaluate_logits(NAN_ROWS, LABELS[:6], "abc"),
-     "NaN; the model diverged"),
+    (
+        "evaluation.evaluate_logits",
+        lambda: evaluation.evaluate_logits(NAN_ROWS, LABELS[:6], "abc"),
+        "NaN; the model diverged",
+    ),
     ("align.CORAL", lambda: align.CORAL().fit(NAN_ROWS, target=ROWS), "NaN"),
     ("align.CORAL", lambda: align.CORAL(-1).fit(ROWS, target=ROWS), "reg"),
     ("align.TCA", lambda: align.TCA(mu=-1).fit(ROWS, target=ROWS), "mu"),
-    ("align.classify_aligned",
-     lambda: align.classify_aligned(align.CORAL(), ROWS, np.zeros(3), ROWS[:, :2]), "features"),
+    (
+        "align.classify_aligned",
+        lambda: align.classify_aligned(align.CORAL(), ROWS, np.zeros(3), ROWS[:, :2]),
+        "features",
+    ),
     ("align.SubspaceAlignment", lambda: align.SubspaceAlignment(0).fit(ROWS, target=ROWS), "0"),
     ("scores.coral_distance", lambda: scores.coral_distance(ROWS, ROWS[:, :2]), "3 features"),
     ("scores.h_score", lambda: scores.h_score(NAN_ROWS, LABELS[:6]), "NaN"),
@@ -58,8 +64,7 @@ CASES = [
     ("scores.median_bandwidth", lambda: scores.median_bandwidth(NAN_ROWS, ROWS), "NaN"),
     ("scores.proxy_a_distance", lambda: scores.proxy_a_distance(ROWS[:2], ROWS, seed=0), "x has"),
     ("scores.rank_sources", lambda: scores.rank_sources({}), "scores"),
-    ("scores.Ranking", lambda: scores.rank_sources({"a": 1.0, "b": 2.0}, {"c": 1.0}),
-     "measured"),
+    ("scores.Ranking", lambda: scores.rank_sources({"a": 1.0, "b": 2.0}, {"c": 1.0}), "measured"),
     ("study.study", lambda: study.study({}, DIGITS, [1], [0]), "at least one name"),
     ("study.transfer_gain", lambda: study.transfer_gain(3, "a", "b"), "table is a int"),
     ("study.hurts", lambda: study.hurts(3, "a", "b"), "table is a int"),
@@ -110,39 +115,69 @@ CASES = [
     ("torch.prune_mask", lambda: tl.prune_mask(net(), 1.5), "sparsity is 1.5"),
     ("torch.prune", lambda: tl.prune(net(), {"x": np.ones(3, bool)}), "x"),
     ("torch.distil", lambda: tl.distil(net(), net(), EMPTY), "train has no examples"),
-    ("torch.distillation_loss",
-     lambda: tl.distillation_loss(torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2).long(),
-                                  temperature=0), "temperature is 0"),
+    (
+        "torch.distillation_loss",
+        lambda: tl.distillation_loss(
+            torch.zeros(2, 3), torch.zeros(2, 3), torch.zeros(2).long(), temperature=0
+        ),
+        "temperature is 0",
+    ),
     ("torch.SharedTrunk", lambda: tl.SharedTrunk(tl.backbone("small-cnn"), {}), "task"),
-    ("torch.fit_jointly",
-     lambda: tl.fit_jointly(tl.SharedTrunk(tl.backbone("small-cnn"), {"a": 10, "b": 3}),
-                            {"a": DIGITS}, steps=1), "b"),
+    (
+        "torch.fit_jointly",
+        lambda: tl.fit_jointly(
+            tl.SharedTrunk(tl.backbone("small-cnn"), {"a": 10, "b": 3}), {"a": DIGITS}, steps=1
+        ),
+        "b",
+    ),
     ("torch.adapt", lambda: tl.adapt(net(), DIGITS, EMPTY.inputs, method="dan"), "at least 2"),
     ("torch.adapt_batchnorm", lambda: tl.adapt_batchnorm(net(), EMPTY.inputs), "at least 2 rows"),
-    ("torch.diagnose", lambda: tl.diagnose(net(), DIGITS, DIGITS.inputs, target_labels=[1]),
-     "target_labels have shape"),
+    (
+        "torch.diagnose",
+        lambda: tl.diagnose(net(), DIGITS, DIGITS.inputs, target_labels=[1]),
+        "target_labels have shape",
+    ),
     ("torch.knn_probe", lambda: tl.knn_probe(ONE_CLASS), "no example of class"),
     ("torch.prototype_probe", lambda: tl.prototype_probe(ONE_CLASS), "no example of class"),
     ("torch.class_balanced_loss", lambda: tl.class_balanced_loss([3, 0]), "counts are"),
     ("torch.logit_adjusted_loss", lambda: tl.logit_adjusted_loss([3]), "at least 2 classes"),
     ("torch.adjust_logits", lambda: tl.adjust_logits(np.zeros((2, 3)), [1, 2]), "logits have"),
     ("torch.SmallLoss", lambda: tl.SmallLoss(1.5), "trim is 1.5"),
-    ("torch.pretrain_autoencoder",
-     lambda: tl.pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS), "inputs is a Domain"),
-    ("torch.pretrain_clusters",
-     lambda: tl.pretrain_clusters(tl.backbone("small-cnn"), EMPTY.inputs), "for 0 inputs"),
+    (
+        "torch.pretrain_autoencoder",
+        lambda: tl.pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS),
+        "inputs is a Domain",
+    ),
+    (
+        "torch.pretrain_clusters",
+        lambda: tl.pretrain_clusters(tl.backbone("small-cnn"), EMPTY.inputs),
+        "for 0 inputs",
+    ),
     ("torch.follow_stream", lambda: tl.follow_stream(net(), []), "stream is empty"),
     ("torch.recalibrate", lambda: tl.recalibrate(net(), EMPTY), "at least 2 rows"),
     ("torch.Replay", lambda: tl.Replay(-1), "size is -1"),
 ]
 CHECKED_ELSEWHERE = {  # in their own tests
-    "torch.coral_loss", "torch.mk_mmd_loss", "torch.reverse_gradient", "torch.dann_strength",
-    "torch.count_parameters", "torch.layers", "torch.layer_names", "weights.find",
+    "torch.coral_loss",
+    "torch.mk_mmd_loss",
+    "torch.reverse_gradient",
+    "torch.dann_strength",
+    "torch.count_parameters",
+    "torch.layers",
+    "torch.layer_names",
+    "weights.find",
 }
 TAKES_NOTHING = {"data.names", "data.cache_dir", "weights.names", "figures.book_style"}
 RECORDS = {  # made by the library, not by its users
-    "data.ImageFolder", "data.Split", "evaluation.Evaluation", "study.Fitted", "study.View",
-    "torch.History", "torch.AdaptationHistory", "torch.CopyReport", "torch.Diagnosis",
+    "data.ImageFolder",
+    "data.Split",
+    "evaluation.Evaluation",
+    "study.Fitted",
+    "study.View",
+    "torch.History",
+    "torch.AdaptationHistory",
+    "torch.CopyReport",
+    "torch.Diagnosis",
     "torch.Forgetting",
 }
 
@@ -156,13 +191,26 @@ def test_bad_input_is_answered(name, call, reason):
 
 def test_every_public_function_has_a_case():
     covered = {case[0] for case in CASES} | CHECKED_ELSEWHERE | TAKES_NOTHING | RECORDS
-    modules = ("data", "evaluation", "align", "scores", "study", "figures", "weights", "exercises",
-               "torch")
+    modules = (
+        "data",
+        "evaluation",
+        "align",
+        "scores",
+        "study",
+        "figures",
+        "weights",
+        "exercises",
+        "torch",
+    )
     for module_name in modules:
         module = importlib.import_module(f"tlcourse.{module_name}")
-        own = [name for name, thing in vars(module).items()
-               if callable(thing) and not name.startswith("_")
-               and getattr(thing, "__module__", "").startswith(f"tlcourse.{module_name}")]
+        own = [
+            name
+            for name, thing in vars(module).items()
+            if callable(thing)
+            and not name.startswith("_")
+            and getattr(thing, "__module__", "").startswith(f"tlcourse.{module_name}")
+        ]
         for name in getattr(module, "__all__", own):
             thing = getattr(module, name)
             is_error = isinstance(thing, type) and issubclass(thing, Exception)

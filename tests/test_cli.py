@@ -58,10 +58,12 @@ def test_wrong_usage_prints_the_usage(arguments, capsys):
 
 
 def test_the_module_runs_as_a_command_without_loading_a_framework():
-    code = ("import runpy, sys; sys.argv = ['tlcourse', 'domains']\n"
-            "try:\n    runpy.run_module('tlcourse', run_name='__main__')\n"
-            "except SystemExit as stop:\n    assert stop.code == 0\n"
-            "assert not {'torch', 'keras', 'tensorflow'} & set(sys.modules)")
+    code = (
+        "import runpy, sys; sys.argv = ['tlcourse', 'domains']\n"
+        "try:\n    runpy.run_module('tlcourse', run_name='__main__')\n"
+        "except SystemExit as stop:\n    assert stop.code == 0\n"
+        "assert not {'torch', 'keras', 'tensorflow'} & set(sys.modules)"
+    )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert tuple(ran.stdout.split()) == data.names()

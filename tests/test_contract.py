@@ -34,8 +34,11 @@ def model(tl, weights="letters", seed=0):
 def state(net):
     """All numbers of a model, statistics included, by name."""
     if hasattr(net, "state_dict"):
-        return {k: v.cpu().numpy().copy() for k, v in net.state_dict().items()
-                if not k.endswith("num_batches_tracked")}
+        return {
+            k: v.cpu().numpy().copy()
+            for k, v in net.state_dict().items()
+            if not k.endswith("num_batches_tracked")
+        }
     return {v.path: v.numpy().copy() for v in net.variables}
 
 
@@ -56,8 +59,10 @@ def test_both_doors_compute_the_same_features_and_logits():
 
 def test_pictures_of_other_sizes_and_colours_are_preprocessed_alike():
     colour = np.random.default_rng(0).random((5, 50, 40, 3), dtype=np.float32)
-    found = [tl.extract_features(tl.backbone("small-cnn", weights="letters"), colour)
-             for tl in (tlcourse.torch, tlcourse.keras)]
+    found = [
+        tl.extract_features(tl.backbone("small-cnn", weights="letters"), colour)
+        for tl in (tlcourse.torch, tlcourse.keras)
+    ]
     np.testing.assert_allclose(*found, atol=2e-3)
 
 
@@ -81,16 +86,28 @@ def test_linear_probe_is_scikit_learns_logistic_regression(tl):
 def test_every_method_learns_and_trains_what_it_says(tl, method):
     net = model(tl)
     before = state(net)
-    history = tl.fine_tune(net, SPLIT.train, SPLIT.validation, method=method, steps=60, lr=3e-3,
-                           **({"last": 2} if method == "last" else {}))
+    history = tl.fine_tune(
+        net,
+        SPLIT.train,
+        SPLIT.validation,
+        method=method,
+        steps=60,
+        lr=3e-3,
+        **({"last": 2} if method == "last" else {}),
+    )
     accuracy = tl.evaluate(net, SPLIT.test).accuracy
     least = {"head": 0.7, "last": 0.85}.get(method, 0.88)
     assert accuracy > least, f"{method}: {accuracy}"
     assert history.steps == 60 and history.seconds > 0
     assert len(history.loss) == len(history.validation_loss) == len(history.validation_accuracy)
     assert history.loss[-1] < history.loss[0] or method == "lp-ft"
-    counts = {"full": 98_682, "gradual": 98_682, "lp-ft": 98_682, "head": 1_290,
-              "last": 1_290 + 9 * 64 * 128 + 2 * 128}
+    counts = {
+        "full": 98_682,
+        "gradual": 98_682,
+        "lp-ft": 98_682,
+        "head": 1_290,
+        "last": 1_290 + 9 * 64 * 128 + 2 * 128,
+    }
     assert history.trained_parameters == counts[method]
     untouched = set(before) - moved(before, state(net))
     if method == "head":
@@ -176,7 +193,8 @@ def test_early_stopping_restores_the_best_weights(tl):
     assert history.best_epoch == int(np.argmin(history.validation_loss))
     assert len(history.loss) <= history.best_epoch + 3
     assert tl.evaluate(net, SPLIT.validation).log_loss == pytest.approx(
-        min(history.validation_loss), abs=1e-4)
+        min(history.validation_loss), abs=1e-4
+    )
 
 
 def test_copying_by_name_reports_what_was_left_and_why(tl):
@@ -185,8 +203,10 @@ def test_copying_by_name_reports_what_was_left_and_why(tl):
     assert any("block1" in name for name in report.copied)
     assert all("head" in name and "26" in why for name, why in report.skipped.items())
     np.testing.assert_allclose(
-        tl.extract_features(start, DIGITS.inputs[:5]), tl.extract_features(end, DIGITS.inputs[:5]),
-        atol=1e-5)
+        tl.extract_features(start, DIGITS.inputs[:5]),
+        tl.extract_features(end, DIGITS.inputs[:5]),
+        atol=1e-5,
+    )
 
 
 def test_first_layers_copied_and_the_rest_fresh(tl):
@@ -239,8 +259,11 @@ def test_divergence_is_an_error(tl):
         (lambda tl, net: tl.fine_tune(net, SPLIT.train, method="last", last=9), ValueError, "is 9"),
         (lambda tl, net: tl.linear_probe(net, data.load("wine")), ValueError, "10 outputs"),
         (lambda tl, net: tl.linear_probe(net, SPLIT.train, c=0), ValueError, "c is 0"),
-        (lambda tl, net: tl.linear_probe(net, SPLIT.train.subset(SPLIT.train.labels > 0)),
-         ValueError, "no example of class '0'"),
+        (
+            lambda tl, net: tl.linear_probe(net, SPLIT.train.subset(SPLIT.train.labels > 0)),
+            ValueError,
+            "no example of class '0'",
+        ),
         (lambda tl, net: tl.predict(net, np.zeros((0, 32, 32, 1))), ValueError, "at least one"),
         (lambda tl, net: tl.predict(net, np.zeros((2, 32, 32))), ValueError, "inputs have shape"),
         (lambda tl, net: tl.backbone("small-cnm"), ValueError, "name is 'small-cnm'"),

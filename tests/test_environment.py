@@ -93,9 +93,7 @@ def test_tensorflow_before_torch_is_an_error_and_no_crash():
 
 
 def test_another_keras_backend_is_refused():
-    done = run_python(
-        "import os; os.environ['KERAS_BACKEND'] = 'torch'\nimport tlcourse.keras"
-    )
+    done = run_python("import os; os.environ['KERAS_BACKEND'] = 'torch'\nimport tlcourse.keras")
     assert "needs TensorFlow. Set the environment variable KERAS_BACKEND" in done.stderr
 
 

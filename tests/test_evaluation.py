@@ -21,10 +21,10 @@ def test_every_number_agrees_with_scikit_learn(scored):
     np.testing.assert_array_equal(result.confusion, metrics.confusion_matrix(labels, predicted))
     assert result.accuracy == pytest.approx(metrics.accuracy_score(labels, predicted))
     assert result.balanced_accuracy == pytest.approx(
-        metrics.balanced_accuracy_score(labels, predicted))
+        metrics.balanced_accuracy_score(labels, predicted)
+    )
     assert result.log_loss == pytest.approx(metrics.log_loss(labels, shares))
-    np.testing.assert_allclose(
-        result.recall, metrics.recall_score(labels, predicted, average=None))
+    np.testing.assert_allclose(result.recall, metrics.recall_score(labels, predicted, average=None))
 
 
 def test_huge_logits_do_not_overflow():

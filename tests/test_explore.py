@@ -60,7 +60,7 @@ def test_equal_frames_are_stored_once_and_texts_may_depend_on_the_values():
 
 
 def test_texts_cannot_break_out_of_the_page():
-    page = frames_html(lambda x: paint(1, "red"), "</script><i>\"", {"x": [1]})
+    page = frames_html(lambda x: paint(1, "red"), '</script><i>"', {"x": [1]})
     assert page.count("</script>") == 1 and "<i>" not in page.split("<script")[0]
 
 

@@ -18,9 +18,16 @@ from tlcourse.study import transfer_gain
 RNG = np.random.default_rng(0)
 TABLE = pd.DataFrame(
     [
-        (strategy, budget, seed, RNG.uniform(0.3, 0.9), RNG.uniform(0.1, 2),
-         100 * (1 + len(strategy)))
-        for strategy in ("from scratch", "tuned", "frozen") for budget in (1, 5, 20)
+        (
+            strategy,
+            budget,
+            seed,
+            RNG.uniform(0.3, 0.9),
+            RNG.uniform(0.1, 2),
+            100 * (1 + len(strategy)),
+        )
+        for strategy in ("from scratch", "tuned", "frozen")
+        for budget in (1, 5, 20)
         for seed in range(4)
     ],
     columns=["strategy", "budget", "seed", "accuracy", "seconds", "trained_parameters"],
@@ -42,8 +49,11 @@ def test_learning_curves_are_means_over_draws_with_one_standard_deviation():
     for name, rows in TABLE.groupby("strategy"):
         means = rows.groupby("budget")["accuracy"].mean()
         np.testing.assert_allclose(line(ax, name).get_xydata(), means.reset_index().to_numpy())
-    bands = [area for area in ax.collections if len(area.get_paths()[0].vertices) > 4 and
-             area.get_alpha() == 0.15]
+    bands = [
+        area
+        for area in ax.collections
+        if len(area.get_paths()[0].vertices) > 4 and area.get_alpha() == 0.15
+    ]
     tuned = TABLE[(TABLE["strategy"] == "tuned") & (TABLE["budget"] == 1)]["accuracy"]
     heights = bands[1].get_paths()[0].vertices
     at_one = heights[np.isclose(heights[:, 0], 1), 1]
@@ -75,8 +85,10 @@ def test_colours_are_the_same_in_all_plots_of_a_study():
     for name in ("tuned", "frozen"):
         colour = line(curves, name).get_color()
         assert line(gain, name).get_color() == colour
-        assert next(item for item in cost.lines
-                    if item.get_label().startswith(name)).get_color() == colour
+        assert (
+            next(item for item in cost.lines if item.get_label().startswith(name)).get_color()
+            == colour
+        )
 
 
 def test_gains_and_their_intervals_are_drawn():
@@ -93,7 +105,8 @@ def test_cost_shows_mean_seconds_and_parameters():
     rows = TABLE[(TABLE["strategy"] == "tuned") & (TABLE["budget"] == 5)]
     label = "tuned: 600 trained parameters"
     np.testing.assert_allclose(
-        line(ax, label).get_xydata(), [[rows["seconds"].mean(), rows["accuracy"].mean()]])
+        line(ax, label).get_xydata(), [[rows["seconds"].mean(), rows["accuracy"].mean()]]
+    )
 
 
 def test_cost_has_a_bar_of_one_standard_deviation_and_a_marker_for_each_strategy():
@@ -124,7 +137,8 @@ def test_confusion_counts_are_written_in_their_cells():
     written = {tuple(text.get_position()): text.get_text() for text in ax.texts}
     assert written == {(0, 0): "1", (2, 0): "1", (0, 1): "1", (1, 1): "1", (2, 2): "1"}
     np.testing.assert_allclose(
-        ax.images[0].get_array(), [[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]])  # rows sum to 1
+        ax.images[0].get_array(), [[0.5, 0, 0.5], [0.5, 0.5, 0], [0, 0, 1]]
+    )  # rows sum to 1
 
 
 def test_many_classes_are_coloured_but_not_written():
@@ -143,8 +157,11 @@ def drawn_tick_boxes(axis):
 @pytest.mark.parametrize("names", [list("abcdefghij"), [f"long name {n}" for n in range(10)]])
 def test_text_is_large_inside_the_figure_and_does_not_overlap(names):
     result = evaluate_logits(np.eye(10), np.arange(10), names)
-    drawn = [figures.plot_learning_curves(TABLE), figures.plot_cost(TABLE, 5),
-             figures.plot_confusion(result)]
+    drawn = [
+        figures.plot_learning_curves(TABLE),
+        figures.plot_cost(TABLE, 5),
+        figures.plot_confusion(result),
+    ]
     for ax in drawn:
         ax.figure.canvas.draw()
         texts = [text for text in ax.figure.findobj(Text) if text.get_text().strip()]
@@ -156,8 +173,9 @@ def test_text_is_large_inside_the_figure_and_does_not_overlap(names):
 
 
 def test_history_has_losses_and_accuracy_from_epoch_one():
-    history = SimpleNamespace(loss=[2.0, 1.0], validation_loss=[2.5, 1.5],
-                              validation_accuracy=[0.3, 0.6])
+    history = SimpleNamespace(
+        loss=[2.0, 1.0], validation_loss=[2.5, 1.5], validation_accuracy=[0.3, 0.6]
+    )
     ax = figures.plot_history(history)
     np.testing.assert_array_equal(line(ax, "validation loss").get_xydata(), [[1, 2.5], [2, 1.5]])
     assert len(ax.figure.axes) == 2
@@ -191,9 +209,18 @@ def test_a_plot_draws_into_given_axes():
     [
         (lambda: figures.plot_learning_curves(TABLE, baseline="x"), ValueError, "baseline is 'x'"),
         (lambda: figures.plot_cost(TABLE, 3), ValueError, r"budget is 3; the table has \[1, 5"),
-        (lambda: figures.plot_gain(pd.concat([transfer_gain(TABLE, "tuned", "frozen"),
-                                              transfer_gain(TABLE, "tuned", "from scratch")])),
-         ValueError, "plot one baseline at a time"),
+        (
+            lambda: figures.plot_gain(
+                pd.concat(
+                    [
+                        transfer_gain(TABLE, "tuned", "frozen"),
+                        transfer_gain(TABLE, "tuned", "from scratch"),
+                    ]
+                )
+            ),
+            ValueError,
+            "plot one baseline at a time",
+        ),
         (lambda: figures.plot_images(load("iris")), ValueError, "at least one image"),
         (lambda: figures.plot_images(3), TypeError, "domain is a int"),
         (lambda: figures.plot_confusion(3), TypeError, "evaluation is a int"),

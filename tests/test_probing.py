@@ -30,8 +30,9 @@ def test_neighbours_vote_by_angle_not_by_length():
 
 def test_more_neighbours_than_examples_all_vote():
     train = features(6)
-    np.testing.assert_allclose(knn_probe(train, neighbours=50)(train.inputs), np.log(1 / 3),
-                               rtol=1e-5)
+    np.testing.assert_allclose(
+        knn_probe(train, neighbours=50)(train.inputs), np.log(1 / 3), rtol=1e-5
+    )
 
 
 def test_prototypes_are_class_means_and_logits_minus_squared_distances():
@@ -43,9 +44,16 @@ def test_prototypes_are_class_means_and_logits_minus_squared_distances():
 
 def test_both_are_strategies_of_a_study():
     table = study(
-        {"neighbours": lambda train, validation, *, seed: Fitted(knn_probe(train), 0),
-         "prototypes": lambda train, validation, *, seed: Fitted(prototype_probe(train), 0)},
-        features(300), budgets=(5,), seeds=(0,), validation_per_class=0, test_per_class=50)
+        {
+            "neighbours": lambda train, validation, *, seed: Fitted(knn_probe(train), 0),
+            "prototypes": lambda train, validation, *, seed: Fitted(prototype_probe(train), 0),
+        },
+        features(300),
+        budgets=(5,),
+        seeds=(0,),
+        validation_per_class=0,
+        test_per_class=50,
+    )
     assert (table["accuracy"] > 0.85).all()
 
 

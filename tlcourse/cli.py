@@ -49,14 +49,24 @@ def _parser():
 
     pretrain = commands.add_parser("pretrain", help="remake a checkpoint of the course")
     pretrain.add_argument("name", help="letters or signs")
-    pretrain.add_argument("--output", type=Path, default=Path(), metavar="FOLDER",
-                          help="where to write the weights and their card (default: here)")
+    pretrain.add_argument(
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="FOLDER",
+        help="where to write the weights and their card (default: here)",
+    )
     pretrain.set_defaults(run=_pretrain)
 
     exercises = commands.add_parser("exercises", help="write the exercises without solutions")
     exercises.add_argument("output", type=Path, metavar="FOLDER", help="where to write them")
-    exercises.add_argument("--source", type=Path, default=Path("book/exercises"), metavar="FOLDER",
-                           help="the solved notebooks (default: book/exercises)")
+    exercises.add_argument(
+        "--source",
+        type=Path,
+        default=Path("book/exercises"),
+        metavar="FOLDER",
+        help="the solved notebooks (default: book/exercises)",
+    )
     exercises.set_defaults(run=_exercises)
     return parser
 
@@ -86,8 +96,10 @@ def _pretrain(options):
     from tlcourse.torch.pretraining import pretrain
 
     card = pretrain(options.name, options.output)
-    print(f"{options.name}: accuracy {card['accuracy']:.4f} on {card['held_out']} held-out "
-          f"examples, written to {options.output.resolve()}")
+    print(
+        f"{options.name}: accuracy {card['accuracy']:.4f} on {card['held_out']} held-out "
+        f"examples, written to {options.output.resolve()}"
+    )
 
 
 def _exercises(options):

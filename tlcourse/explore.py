@@ -105,8 +105,11 @@ def _live(draw, grid):
     controls = {}
     for name, values in grid.items():
         kind = ipywidgets.SelectionSlider if _is_numeric(values) else ipywidgets.Dropdown
-        controls[name] = kind(options=values, description=name.replace("_", " "),
-                              style={"description_width": "initial"})
+        controls[name] = kind(
+            options=values,
+            description=name.replace("_", " "),
+            style={"description_width": "initial"},
+        )
 
     def show(**values):
         _figure(draw, values)

@@ -107,10 +107,12 @@ def plot_learning_curves(table, *, baseline=None, ax=None):
         rows, look = table[table["strategy"] == name], looks[name]
         budgets = rows.groupby("budget")["accuracy"]
         mean, spread = budgets.mean(), budgets.std().fillna(0)
-        ax.fill_between(mean.index, mean - spread, mean + spread, color=look["color"], alpha=0.15,
-                        linewidth=0)
-        ax.scatter(rows["budget"], rows["accuracy"], s=9, color=look["color"], alpha=0.4,
-                   linewidth=0)
+        ax.fill_between(
+            mean.index, mean - spread, mean + spread, color=look["color"], alpha=0.15, linewidth=0
+        )
+        ax.scatter(
+            rows["budget"], rows["accuracy"], s=9, color=look["color"], alpha=0.4, linewidth=0
+        )
         ax.plot(mean.index, mean, **look, markersize=5, label=name)
     _budget_axis(ax, table["budget"].unique())
     ax.set_ylabel("test accuracy")
@@ -201,11 +203,17 @@ def plot_cost(table, budget, *, baseline=None, ax=None):
         mean, spread = draws["accuracy"].mean(), draws["accuracy"].std(ddof=0)
         parameters = f"{draws['trained_parameters'].mean():,.0f} trained parameters"
         seconds = draws["seconds"].mean()
-        ax.scatter(draws["seconds"], draws["accuracy"], s=9, color=look["color"], alpha=0.4,
-                   linewidth=0)
+        ax.scatter(
+            draws["seconds"], draws["accuracy"], s=9, color=look["color"], alpha=0.4, linewidth=0
+        )
         ax.vlines(seconds, mean - spread, mean + spread, color=look["color"], linewidth=1.5)
-        ax.plot([seconds], [mean], **look | {"linestyle": "none"}, markersize=9,
-                label=f"{name}: {parameters}")
+        ax.plot(
+            [seconds],
+            [mean],
+            **look | {"linestyle": "none"},
+            markersize=9,
+            label=f"{name}: {parameters}",
+        )
     ax.set_xscale("log")
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.xaxis.set_minor_formatter(FuncFormatter(lambda value, _: ""))
@@ -257,8 +265,12 @@ def plot_images(domain, *, per_class=3, columns=10, seed=0, ax=None):
     ax = _axes(ax, (max(3, 0.7 * len(shown)), 0.9 + 0.7 * per_class * height / width))
     ax.imshow(mosaic, vmin=0, vmax=1)
     slanted = max(map(len, names)) > 6
-    ax.set_xticks(np.arange(len(shown)) * width + (width - 3) / 2, names,
-                  rotation=40 if slanted else 0, ha="right" if slanted else "center")
+    ax.set_xticks(
+        np.arange(len(shown)) * width + (width - 3) / 2,
+        names,
+        rotation=40 if slanted else 0,
+        ha="right" if slanted else "center",
+    )
     ax.set_yticks([])
     ax.tick_params(length=0)
     ax.spines[:].set_visible(False)
@@ -301,8 +313,12 @@ def plot_confusion(evaluation, *, ax=None):
                 ink = "white" if share[row, column] > 0.5 else "#222222"
                 ax.text(column, row, str(count), ha="center", va="center", color=ink, fontsize=9)
     slanted = max(map(len, evaluation.class_names)) > 3
-    ax.set_xticks(range(k), evaluation.class_names, rotation=40 if slanted else 0,
-                  ha="right" if slanted else "center")
+    ax.set_xticks(
+        range(k),
+        evaluation.class_names,
+        rotation=40 if slanted else 0,
+        ha="right" if slanted else "center",
+    )
     ax.set_yticks(range(k), evaluation.class_names)
     ax.set_xlabel("predicted class")
     ax.set_ylabel("true class")
@@ -348,8 +364,9 @@ def plot_history(history, *, ax=None):
     ax.grid(axis="y")
     if len(history.validation_accuracy):
         twin = ax.twinx()
-        lines += _epochs(twin, history.validation_accuracy, "validation accuracy",
-                         looks["validation_accuracy"])
+        lines += _epochs(
+            twin, history.validation_accuracy, "validation accuracy", looks["validation_accuracy"]
+        )
         twin.set_ylabel("validation accuracy")
         twin.spines["right"].set_visible(True)
     ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)

@@ -114,8 +114,12 @@ def prototype_probe(train):
     and 2.
     """
     _check_complete(train.labels, train.class_names)
-    means = np.stack([train.inputs[train.labels == label].mean(axis=0, dtype=np.float64)
-                      for label in range(train.n_classes)])
+    means = np.stack(
+        [
+            train.inputs[train.labels == label].mean(axis=0, dtype=np.float64)
+            for label in range(train.n_classes)
+        ]
+    )
 
     def logits(features):
         distances = euclidean_distances(np.asarray(features, dtype=np.float64), means, squared=True)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 MENDS = {
     # Icons come from the style sheet already; the same in JavaScript weighs 1.5 MB.
-    re.compile(r'\s*<script[^>]*fontawesome[^>]*></script>'): "",
+    re.compile(r"\s*<script[^>]*fontawesome[^>]*></script>"): "",
     re.compile(r'\s*<link rel="preload"[^>]*as="script"[^>]*fontawesome[^>]*>'): "",
     # Thebe is not used; its settings are declared twice, an error in every console.
     re.compile(r"\s*<script>const THEBE_JS_URL.*?</script>"): "",
-    re.compile(r'\s*<script[^>]*sphinx-thebe\.js[^>]*></script>'): "",
+    re.compile(r"\s*<script[^>]*sphinx-thebe\.js[^>]*></script>"): "",
     # Entries of the bibliography are no list items.
     re.compile(r'<div role="list" class="citation-list">'): '<div class="citation-list">',
 }

@@ -232,9 +232,14 @@ def test_without_network_the_error_names_an_embedded_domain_that_loads(cache, na
     with pytest.raises(DownloadError) as caught:
         load_download(name, part="test", progress=False)
     text = str(caught.value)
-    for needed in (first.path, first.sha256, str(cache / first.path), "TLCOURSE_DATA",
-                   "http://127.0.0.1:9/" + first.path.rpartition("/")[2],
-                   f'load("{DOWNLOADS[name].stand_in}")'):
+    for needed in (
+        first.path,
+        first.sha256,
+        str(cache / first.path),
+        "TLCOURSE_DATA",
+        "http://127.0.0.1:9/" + first.path.rpartition("/")[2],
+        f'load("{DOWNLOADS[name].stand_in}")',
+    ):
         assert needed in text
     assert hasattr(embedded, DOWNLOADS[name].stand_in.replace("-", "_"))
 
@@ -275,8 +280,10 @@ def test_the_table_is_complete():
             assert file.path.startswith(download.folder)
     listed = downloads._picture_hashes()
     assert len(listed) == 397
-    counts = {folder: sum(path.startswith(folder) for path in listed)
-              for folder in ("train/ants/", "train/bees/", "val/ants/", "val/bees/")}
+    counts = {
+        folder: sum(path.startswith(folder) for path in listed)
+        for folder in ("train/ants/", "train/bees/", "val/ants/", "val/bees/")
+    }
     assert list(counts.values()) == [123, 121, 70, 83]
     assert all(len(bytes.fromhex(sha256)) == 32 for sha256 in listed.values())
 

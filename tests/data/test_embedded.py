@@ -65,8 +65,10 @@ def test_the_seed_decides_the_signs_and_the_photographs_differ():
     np.testing.assert_array_equal(one.inputs, same.inputs)
     assert not np.array_equal(one.inputs, other.inputs)
     np.testing.assert_array_equal(one.labels, other.labels)
-    flower, china = (datasets.load_sample_image(f"{photo}.jpg").mean(axis=(0, 1)) / 255
-                     for photo in ("flower", "china"))
+    flower, china = (
+        datasets.load_sample_image(f"{photo}.jpg").mean(axis=(0, 1)) / 255
+        for photo in ("flower", "china")
+    )
     letters = load("rendered-signs", n=500)
     for domain, under, elsewhere in [(one, flower, china), (letters, china, flower)]:
         rim = domain.inputs[:, :4].mean(axis=(0, 1, 2))  # hardly any ink up there

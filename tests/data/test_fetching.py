@@ -156,8 +156,17 @@ def test_the_offline_error_says_all_that_helps(server, tmp_path):
     with pytest.raises(DownloadError) as caught:
         get(tmp_path, server.url("missing"), closed)
     text = str(caught.value)
-    for needed in (NAME, SHA256, f"{len(BODY):,}", server.url("missing"), "404", closed,
-                   str(tmp_path / NAME), "TLCOURSE_DATA", 'load("iris")'):
+    for needed in (
+        NAME,
+        SHA256,
+        f"{len(BODY):,}",
+        server.url("missing"),
+        "404",
+        closed,
+        str(tmp_path / NAME),
+        "TLCOURSE_DATA",
+        'load("iris")',
+    ):
         assert needed in text
     assert text.index("404") < text.index(closed)
 
@@ -237,8 +246,15 @@ def test_a_zip_is_unpacked_whole(tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["../evil.txt", "a/../../evil.txt", "/evil.txt", "C:/evil.txt", "C:evil.txt",
-     "..\\evil.txt", "\\\\server\\evil.txt"],
+    [
+        "../evil.txt",
+        "a/../../evil.txt",
+        "/evil.txt",
+        "C:/evil.txt",
+        "C:evil.txt",
+        "..\\evil.txt",
+        "\\\\server\\evil.txt",
+    ],
 )
 def test_a_zip_that_climbs_out_writes_nothing(tmp_path, name):
     (tmp_path / "inner").mkdir()

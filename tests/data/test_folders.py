@@ -33,8 +33,7 @@ def folder(tmp_path):
     """Two classes of four different plain pictures each."""
     for place, name in enumerate(("ant", "bee")):
         for number in range(4):
-            save(tmp_path / "photos" / name / f"{number}.png",
-                 colour=(40 * number, 100 * place, 7))
+            save(tmp_path / "photos" / name / f"{number}.png", colour=(40 * number, 100 * place, 7))
     return tmp_path / "photos"
 
 
@@ -119,8 +118,9 @@ def test_one_folder_is_split_by_class_and_follows_the_seed(folder):
         assert np.bincount(side.labels).tolist() == [3, 3] if side is first.train else [1, 1]
     np.testing.assert_array_equal(first.validation.inputs, same.validation.inputs)
     assert any(
-        not np.array_equal(first.validation.inputs,
-                           load_image_folder(folder, size=8, seed=seed).validation.inputs)
+        not np.array_equal(
+            first.validation.inputs, load_image_folder(folder, size=8, seed=seed).validation.inputs
+        )
         for seed in range(1, 6)
     )
     assert len(other.train) == 6
@@ -267,8 +267,13 @@ def test_broken_tiny_and_mislabelled_files_are_all_named_at_once(folder):
     with pytest.raises(ImageFolderError, match="5 pictures") as caught:
         load_image_folder(folder)
     message = str(caught.value)
-    for name in ("broken.jpg", "empty.png: the file is empty", "cut.png", "tiny.png: 3x30",
-                 "page.png: not a JPEG"):
+    for name in (
+        "broken.jpg",
+        "empty.png: the file is empty",
+        "cut.png",
+        "tiny.png: 3x30",
+        "page.png: not a JPEG",
+    ):
         assert name in message
 
 
@@ -315,8 +320,11 @@ def test_a_class_too_small_to_split_is_named(folder):
 
 @pytest.mark.parametrize(
     ("options", "reason"),
-    [({"size": 4}, "size is 4"), ({"channels": 2}, "channels is 2"),
-     ({"validation_share": 1.0}, "validation_share is 1.0")],
+    [
+        ({"size": 4}, "size is 4"),
+        ({"channels": 2}, "channels is 2"),
+        ({"validation_share": 1.0}, "validation_share is 1.0"),
+    ],
 )
 def test_wrong_arguments_are_refused(folder, options, reason):
     with pytest.raises(ValueError, match=reason):

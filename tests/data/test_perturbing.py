@@ -43,10 +43,12 @@ def test_the_rate_of_wrong_labels_is_exact_and_wrong_means_wrong(rate):
 
 
 def test_seeds_matter_and_repeat():
-    for draw in (lambda s: corrupt_labels(numbered(), 0.3, seed=s).labels,
-                 lambda s: imbalanced(numbered(), 4, seed=s).inputs,
-                 lambda s: mix_domains([numbered(), numbered()], 50, seed=s).inputs,
-                 lambda s: drifting(numbered(), 3, lambda x, t: x, seed=s)[0].inputs):
+    for draw in (
+        lambda s: corrupt_labels(numbered(), 0.3, seed=s).labels,
+        lambda s: imbalanced(numbered(), 4, seed=s).inputs,
+        lambda s: mix_domains([numbered(), numbered()], 50, seed=s).inputs,
+        lambda s: drifting(numbered(), 3, lambda x, t: x, seed=s)[0].inputs,
+    ):
         np.testing.assert_array_equal(draw(0), draw(0))
         assert not np.array_equal(draw(0), draw(1))
 
@@ -81,21 +83,28 @@ def test_a_stream_uses_each_example_once_and_changes_from_start_to_end():
     assert stream[1].name == "numbers, part 2"
 
 
-@pytest.mark.parametrize(("make", "reason"), [
-    (lambda: imbalanced(numbered(), 0.5, seed=0), "ratio is 0.5"),
-    (lambda: imbalanced(numbered(2), 2, seed=0), r"\[1, 1, 0\] examples"),
-    (lambda: corrupt_labels(numbered(), 1.2, seed=0), "rate is 1.2"),
-    (lambda: corrupt_labels(numbered(5, 1), 0.5, seed=0), "one class"),
-    (lambda: mix_domains([], 5, seed=0), "for 0 domains"),
-    (lambda: mix_domains([numbered()], 5, weights=[-1], seed=0), r"weights are \[-1\]"),
-    (lambda: mix_domains([numbered()], 0, seed=0), "n is 0"),
-    (lambda: mix_domains([numbered(), numbered(k=4)], 5, seed=0), "needs the same classes"),
-    (lambda: mix_domains([numbered(), numbered().subset([])], 5, seed=0), "is empty"),
-    (lambda: mix_domains([numbered(), numbered(300).with_inputs(np.zeros((300, 2)))], 5, seed=0),
-     "bring them to one size"),
-    (lambda: drifting(numbered(), 1, lambda x, t: x, seed=0), "parts is 1"),
-    (lambda: drifting(numbered(3), 2, lambda x, t: x * np.nan, seed=0), "NaN or infinity"),
-])
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (lambda: imbalanced(numbered(), 0.5, seed=0), "ratio is 0.5"),
+        (lambda: imbalanced(numbered(2), 2, seed=0), r"\[1, 1, 0\] examples"),
+        (lambda: corrupt_labels(numbered(), 1.2, seed=0), "rate is 1.2"),
+        (lambda: corrupt_labels(numbered(5, 1), 0.5, seed=0), "one class"),
+        (lambda: mix_domains([], 5, seed=0), "for 0 domains"),
+        (lambda: mix_domains([numbered()], 5, weights=[-1], seed=0), r"weights are \[-1\]"),
+        (lambda: mix_domains([numbered()], 0, seed=0), "n is 0"),
+        (lambda: mix_domains([numbered(), numbered(k=4)], 5, seed=0), "needs the same classes"),
+        (lambda: mix_domains([numbered(), numbered().subset([])], 5, seed=0), "is empty"),
+        (
+            lambda: mix_domains(
+                [numbered(), numbered(300).with_inputs(np.zeros((300, 2)))], 5, seed=0
+            ),
+            "bring them to one size",
+        ),
+        (lambda: drifting(numbered(), 1, lambda x, t: x, seed=0), "parts is 1"),
+        (lambda: drifting(numbered(3), 2, lambda x, t: x * np.nan, seed=0), "NaN or infinity"),
+    ],
+)
 def test_bad_arguments_are_refused(make, reason):
     with pytest.raises(ValueError, match=reason):
         make()

@@ -21,8 +21,10 @@ def test_statistics_hold_on_every_platform():
     # ink on paper: measured once with the pinned fonts; a changed font or range moves it
     assert images.mean() == pytest.approx(0.2071, abs=0.003)
     assert images.std() == pytest.approx(0.3535, abs=0.003)
-    assert (images[labels == LETTERS.index("M")].mean()
-            > 1.2 * images[labels == LETTERS.index("I")].mean())
+    assert (
+        images[labels == LETTERS.index("M")].mean()
+        > 1.2 * images[labels == LETTERS.index("I")].mean()
+    )
 
 
 def test_the_seed_decides_everything():
@@ -54,8 +56,14 @@ def test_glyphs_are_legible_to_a_linear_classifier():
 
 def test_ink_stays_inside_the_picture():
     images, _ = render_glyphs(LETTERS, 500, seed=1)
-    border = np.concatenate([images[:, 0].ravel(), images[:, -1].ravel(),
-                             images[:, :, 0].ravel(), images[:, :, -1].ravel()])
+    border = np.concatenate(
+        [
+            images[:, 0].ravel(),
+            images[:, -1].ravel(),
+            images[:, :, 0].ravel(),
+            images[:, :, -1].ravel(),
+        ]
+    )
     assert border.mean() < 0.03
 
 

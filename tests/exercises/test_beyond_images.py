@@ -12,8 +12,12 @@ def stub(*_):
 
 def counts(found, truth, nothing):
     both = (found != nothing) & (truth != nothing)
-    return (np.sum(both & (found == truth)), np.sum(both & (found != truth)),
-            np.sum(found != nothing), np.sum(truth != nothing))
+    return (
+        np.sum(both & (found == truth)),
+        np.sum(both & (found != truth)),
+        np.sum(found != nothing),
+        np.sum(truth != nothing),
+    )
 
 
 def f1(found, truth, nothing):
@@ -69,8 +73,11 @@ WRONG = [
     (check_f1_cells, of_counts(lambda r, w, f, o: r / o), "recall alone"),
     (check_f1_cells, of_counts(lambda r, w, f, o: r / (f + o)), "numerator"),
     (check_f1_cells, of_counts(lambda r, w, f, o: r / (f + o - r)), "counts TP twice"),
-    (check_f1_cells, lambda f, t, n: 2 * np.sum(f == t) / sum(counts(f, t, n)[2:]),
-     "no true positive"),
+    (
+        check_f1_cells,
+        lambda f, t, n: 2 * np.sum(f == t) / sum(counts(f, t, n)[2:]),
+        "no true positive",
+    ),
     (check_f1_cells, of_counts(lambda r, w, f, o: 2 * r / (f + o - w)), "counts twice"),
     (check_f1_cells, lambda f, t, n: 0.123, "finds"),
     (check_f1_cells, never_silent, "return 1 there"),

@@ -36,14 +36,18 @@ WRONG = [
     (check_setting, lambda s, t, m: "transductive" if s else "unsupervised", "whatever the source"),
     (check_label_saving, stub, "no answer yet"),
     (check_label_saving, lambda b, t, s, v: saving(b, s, t, v), "turned round"),
-    (check_label_saving,
-     lambda b, t, s, v: b[np.argmax(s >= v)] - b[np.argmax(t >= v)], "not a difference"),
-    (check_label_saving,
-     lambda b, t, s, v: b[np.argmax(s >= v)] / b[np.argmax(t >= v)], "never reaches"),
-    (check_label_saving,
-     lambda b, t, s, v: saving(b, t - 1e-9, s, v), "equal to the level"),
-    (check_label_saving,
-     lambda b, t, s, v: saving(b, t, s, v, first=last_crossing), "first"),
+    (
+        check_label_saving,
+        lambda b, t, s, v: b[np.argmax(s >= v)] - b[np.argmax(t >= v)],
+        "not a difference",
+    ),
+    (
+        check_label_saving,
+        lambda b, t, s, v: b[np.argmax(s >= v)] / b[np.argmax(t >= v)],
+        "never reaches",
+    ),
+    (check_label_saving, lambda b, t, s, v: saving(b, t - 1e-9, s, v), "equal to the level"),
+    (check_label_saving, lambda b, t, s, v: saving(b, t, s, v, first=last_crossing), "first"),
 ]
 
 

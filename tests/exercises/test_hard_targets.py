@@ -35,8 +35,9 @@ def balanced_accuracy(labels, predictions):
 
 def recall_of_all(labels, predictions):
     with np.errstate(invalid="ignore"):
-        return np.mean([np.sum((labels == c) & (predictions == c)) / np.sum(labels == c)
-                        for c in range(4)])
+        return np.mean(
+            [np.sum((labels == c) & (predictions == c)) / np.sum(labels == c) for c in range(4)]
+        )
 
 
 def precision(labels, predictions):
@@ -66,7 +67,7 @@ WRONG = [
     (check_adjust_logits, lambda z, n, t: adjusted(z, n, t).argmax(axis=1), "each row and class"),
     (check_adjust_logits, in_place, "new one"),
     (check_small_loss, stub, "no answer yet"),
-    (check_small_loss, lambda x, r: np.sort(x)[-kept(x, r):].mean(), "largest losses"),
+    (check_small_loss, lambda x, r: np.sort(x)[-kept(x, r) :].mean(), "largest losses"),
     (check_small_loss, lambda x, r: np.sort(x)[: round(r * len(x))].mean(), "to be left out"),
     (check_small_loss, lambda x, r: x.mean(), "nothing is left out"),
     (check_small_loss, lambda x, r: np.sort(x)[: kept(x, r)].sum() / len(x), "not by all"),
@@ -74,8 +75,11 @@ WRONG = [
     (check_small_loss, lambda x, r: x[: kept(x, r)].mean(), "not the smallest"),
     (check_small_loss, lambda x, r: x[x < r].mean(), "not a threshold"),
     (check_small_loss, lambda x, r: np.sort(x)[: kept(x, 0.3)].mean(), "share is 0"),
-    (check_small_loss, lambda x, r: np.sort(x)[: kept(x, r)].sum() / (kept(x, r) + 1e-12),
-     "one example stays"),
+    (
+        check_small_loss,
+        lambda x, r: np.sort(x)[: kept(x, r)].sum() / (kept(x, r) + 1e-12),
+        "one example stays",
+    ),
     (check_balanced_accuracy, stub, "no answer yet"),
     (check_balanced_accuracy, lambda y, p: np.mean(y == p), "plain accuracy"),
     (check_balanced_accuracy, precision, "mean precision"),

@@ -12,8 +12,9 @@ def stub(*_):
 
 def fair(labels, per_class, seed):
     rng = np.random.default_rng(seed)
-    train = np.concatenate([rng.permutation(np.flatnonzero(labels == c))[:per_class]
-                            for c in np.unique(labels)])
+    train = np.concatenate(
+        [rng.permutation(np.flatnonzero(labels == c))[:per_class] for c in np.unique(labels)]
+    )
     return train, np.setdiff1d(np.arange(len(labels)), train)
 
 

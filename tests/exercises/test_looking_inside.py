@@ -28,6 +28,7 @@ def make_ece(*, gap=abs, weigh=True, of_true=False, top=False, combine=sum):
                 share = rows.mean() if weigh else 1
                 found.append(share * gap(right[rows].mean() - confidence[rows].mean()))
         return combine(found)
+
     return ece
 
 
@@ -38,8 +39,9 @@ def with_empty_bins(probabilities, labels, n_bins):
     for one in range(n_bins):
         rows = which == one
         size = rows.sum()
-        total += rows.mean() * abs(np.divide(right[rows].sum() - confidence[rows].sum(), size)
-                                   if size else np.nan)
+        total += rows.mean() * abs(
+            np.divide(right[rows].sum() - confidence[rows].sum(), size) if size else np.nan
+        )
     return total
 
 
@@ -48,9 +50,13 @@ def make_temperature(*, low=-4.0, high=4.0, loss=None, result=np.exp):
         return -log_softmax(logits, axis=1)[np.arange(len(labels)), labels].mean()
 
     def temperature(logits, labels):
-        found = minimize_scalar(lambda u: (loss or log_loss)(logits / np.exp(u), labels),
-                                bounds=(low, high), method="bounded")
+        found = minimize_scalar(
+            lambda u: (loss or log_loss)(logits / np.exp(u), labels),
+            bounds=(low, high),
+            method="bounded",
+        )
         return float(result(found.x))
+
     return temperature
 
 
@@ -66,6 +72,7 @@ def make_precision(*, unit=True, own=False, sign=-1, k_less=0, vote=False, eucli
         near = np.argsort(sign * similarity, axis=1)[:, : k - k_less]
         same = labels[near] == labels[:, None]
         return (same.mean(axis=1) > 0.5).mean() if vote else same.mean()
+
     return precision
 
 
@@ -86,8 +93,11 @@ WRONG = [
     (check_temperature, make_temperature(result=lambda u: np.exp(-u)), "1 / T"),
     (check_temperature, make_temperature(result=float), "log loss is smaller|positive"),
     (check_temperature, make_temperature(low=0.0), "not sure enough"),
-    (check_temperature, make_temperature(loss=lambda z, y: np.mean(z.argmax(1) != y)),
-     "error rate"),
+    (
+        check_temperature,
+        make_temperature(loss=lambda z, y: np.mean(z.argmax(1) != y)),
+        "error rate",
+    ),
     (check_temperature, lambda z, y: 1.0, "changes nothing"),
     (check_temperature, lambda z, y: -2.0, "positive"),
     (check_temperature, lambda z, y: None, "one number"),

@@ -18,6 +18,7 @@ def stub(*_):
 def leaked(train, test, shapes=True, swapped=False):
     def key(x):
         return (x.shape if shapes else (), x.tobytes())
+
     if swapped:
         train, test = test, train
     seen = {key(x) for x in train.values()}
@@ -26,8 +27,7 @@ def leaked(train, test, shapes=True, swapped=False):
 
 def measures(c, *, nan=np.nan):
     columns = c.sum(axis=0)
-    return (np.diag(c) / c.sum(axis=1),
-            np.where(columns, np.diag(c) / np.maximum(columns, 1), nan))
+    return (np.diag(c) / c.sum(axis=1), np.where(columns, np.diag(c) / np.maximum(columns, 1), nan))
 
 
 def mistakes(p, y, k, sign=-1):

@@ -33,8 +33,11 @@ def in_place(model, k):
 
 
 def fits(source, target, shape=True):
-    return [name for name, array in target.items()
-            if name in source and (not shape or source[name].shape == array.shape)]
+    return [
+        name
+        for name, array in target.items()
+        if name in source and (not shape or source[name].shape == array.shape)
+    ]
 
 
 def share(source, target):
@@ -56,8 +59,11 @@ WRONG = [
     (try_rehead, lambda m, k: nn.Sequential(*m, nn.Linear(4, k)), "takes 4"),
     (try_rehead, lambda m, k: copy.deepcopy(m), "7 outputs"),
     (try_rehead, lambda m, k: nn.Sequential(*list(m)[:-1], nn.Linear(5, k)), "share"),
-    (try_rehead, lambda m, k: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, k)),
-     "other parameters"),
+    (
+        try_rehead,
+        lambda m, k: nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, k)),
+        "other parameters",
+    ),
     (check_share_copied, stub, "no answer yet"),
     (check_share_copied, of_names, "another shape"),
     (check_share_copied, lambda s, t: len(fits(s, t)) / len(t), "share of arrays"),
@@ -80,7 +86,12 @@ def test_right_answers_pass():
 
 def test_the_sizes_are_those_of_the_layers():
     torch = pytest.importorskip("torch")
-    for n, kernel, stride, padding in [(32, 3, 1, 1), (32, 2, 2, 0), (7, 3, 1, 0), (224, 7, 2, 3),
-                                       (7, 2, 2, 0)]:
+    for n, kernel, stride, padding in [
+        (32, 3, 1, 1),
+        (32, 2, 2, 0),
+        (7, 3, 1, 0),
+        (224, 7, 2, 3),
+        (7, 2, 2, 0),
+    ]:
         layer = nn.Conv2d(1, 1, kernel, stride, padding)
         assert layer(torch.zeros(1, 1, n, n)).shape[2] == size(n, kernel, stride, padding)

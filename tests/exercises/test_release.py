@@ -34,12 +34,21 @@ def distances(features, labels, queries):
 WRONG = [
     (check_labels_needed, stub, "no answer yet"),
     (check_labels_needed, lambda b, a, v: b[[x > v for x in a].index(True)], ">="),
-    (check_labels_needed,
-     lambda b, a, v: next(x for x, y in zip(b, a, strict=True) if y >= v), "StopIteration"),
-    (check_labels_needed,
-     lambda b, a, v: next((x for x, y in zip(b, a, strict=True) if y >= v), b[-1]), "None"),
-    (check_labels_needed,
-     lambda b, a, v: next((x for x, y in zip(b, a, strict=True) if y >= v), None), "any order"),
+    (
+        check_labels_needed,
+        lambda b, a, v: next(x for x, y in zip(b, a, strict=True) if y >= v),
+        "StopIteration",
+    ),
+    (
+        check_labels_needed,
+        lambda b, a, v: next((x for x, y in zip(b, a, strict=True) if y >= v), b[-1]),
+        "None",
+    ),
+    (
+        check_labels_needed,
+        lambda b, a, v: next((x for x, y in zip(b, a, strict=True) if y >= v), None),
+        "any order",
+    ),
     (check_paired_interval, stub, "no answer yet"),
     (check_paired_interval, lambda a, b: (a - b).mean(), "two numbers"),
     (check_paired_interval, lambda a, b: ((b - a).mean(), 1.0), "turned round"),
@@ -67,9 +76,10 @@ def cells(page):
 def checks_and_answers(page):
     """Run the definitions and the checks of a solved page."""
     return [
-        "".join(cell["source"]) for cell in cells(page)
-        if cell["cell_type"] == "code" and ("def " in "".join(cell["source"]) or
-                                            "check_" in "".join(cell["source"]))
+        "".join(cell["source"])
+        for cell in cells(page)
+        if cell["cell_type"] == "code"
+        and ("def " in "".join(cell["source"]) or "check_" in "".join(cell["source"]))
     ]
 
 
@@ -126,10 +136,16 @@ def test_marks_that_do_not_match_are_refused(text):
 
 
 def test_indentation_and_surroundings_stay():
-    source = ["def f():\n", "    ### BEGIN SOLUTION\n", "    return 1\n", "    ### END SOLUTION\n",
-              "f()"]
+    source = [
+        "def f():\n",
+        "    ### BEGIN SOLUTION\n",
+        "    return 1\n",
+        "    ### END SOLUTION\n",
+        "f()",
+    ]
     notebook = {"cells": [{"cell_type": "code", "metadata": {}, "source": source}]}
     (cell,) = student_version(notebook)["cells"]
     assert cell["source"] == (
-        "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()\nf()")
+        "def f():\n    # YOUR CODE HERE\n    raise NotImplementedError()\nf()"
+    )
     assert notebook["cells"][0]["source"] == source  # the solved one is left alone

@@ -41,8 +41,11 @@ WRONG = [
     (check_widen, lambda a, b, o: a[o], "two matrices"),
     (check_magnitude_mask, stub, "no answer yet"),
     (check_magnitude_mask, by_layer, "every layer"),
-    (check_magnitude_mask,
-     lambda w, s: {name: ~keep for name, keep in mask_by(w, s).items()}, "keep the small"),
+    (
+        check_magnitude_mask,
+        lambda w, s: {name: ~keep for name, keep in mask_by(w, s).items()},
+        "keep the small",
+    ),
     (check_magnitude_mask, lambda w, s: mask_by(w, s, key=np.asarray), "nearest to zero"),
     (check_magnitude_mask, lambda w, s: mask_by(w, 0.5), "exactly 20"),
     (check_magnitude_mask, lambda w, s: {n: 1.0 * m for n, m in mask_by(w, s).items()}, "boolean"),

@@ -51,6 +51,7 @@ def make_leep(*, axis=0, divide=True, inside=False, reduce=np.mean, log=np.log):
         if inside:
             return (theta * np.log(given[labels])).sum(axis=1).mean()
         return reduce(log((theta * given[labels]).sum(axis=1)))
+
     return leep
 
 

@@ -15,9 +15,11 @@ IMAGES = np.random.default_rng(0).random((3, 40, 40, 3), dtype=np.float32)
 
 @pytest.mark.parametrize(
     ("name", "module", "dim"),
-    [("MobileNetV2", keras.applications.mobilenet_v2, 1280),
-     ("ResNet50", keras.applications.resnet50, 2048),
-     ("VGG16", keras.applications.vgg16, 512)],
+    [
+        ("MobileNetV2", keras.applications.mobilenet_v2, 1280),
+        ("ResNet50", keras.applications.resnet50, 2048),
+        ("VGG16", keras.applications.vgg16, 512),
+    ],
 )
 def test_applications_carry_their_own_preprocessing(name, module, dim):
     net = tl.backbone(name, size=40)
@@ -49,8 +51,9 @@ def test_a_frozen_application_keeps_its_statistics_bit_by_bit():
 def test_an_mlp_learns_iris():
     split = data.few_shot_split(data.load("iris"), 20, seed=0, test_per_class=20)
     mean, std = split.train.inputs.mean(axis=0), split.train.inputs.std(axis=0)
-    train, test = (part.with_inputs((part.inputs - mean) / std)
-                   for part in (split.train, split.test))
+    train, test = (
+        part.with_inputs((part.inputs - mean) / std) for part in (split.train, split.test)
+    )
     model = tl.TransferModel(tl.mlp((4,), [10, 10]), 3)
     tl.fit(model, train, steps=150, lr=1e-2)
     assert tl.evaluate(model, test).accuracy > 0.85
@@ -61,7 +64,8 @@ def test_the_rate_goes_through_pytorchs_one_cycle():
     parameter = torch.nn.Parameter(torch.zeros(1))
     optimiser = torch.optim.SGD([parameter], lr=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, 0.01, total_steps=37, cycle_momentum=False)
+        optimiser, 0.01, total_steps=37, cycle_momentum=False
+    )
     for step in range(36):
         assert one_cycle(step, 37, 0.01) == pytest.approx(optimiser.param_groups[0]["lr"])
         optimiser.step()
@@ -72,8 +76,10 @@ def test_random_starts_follow_the_seed_and_leave_the_global_state_alone():
     keras.utils.set_random_seed(5)
     wanted = keras.random.normal((3,)).numpy()
     keras.utils.set_random_seed(5)
-    kernels = [tl.backbone("small-cnn", seed=seed).get_layer("block2_conv").get_weights()[0]
-               for seed in (0, 0, 1)]
+    kernels = [
+        tl.backbone("small-cnn", seed=seed).get_layer("block2_conv").get_weights()[0]
+        for seed in (0, 0, 1)
+    ]
     np.testing.assert_array_equal(kernels[0], kernels[1])
     assert not np.array_equal(kernels[0], kernels[2])
     np.testing.assert_array_equal(keras.random.normal((3,)).numpy(), wanted)
@@ -98,7 +104,9 @@ def test_layers_are_named_from_input_to_head():
     model = tl.TransferModel(tl.backbone("small-cnn"), 10)
     assert list(named_layers(model))[-1] == "head"
     assert tl.layers(model)["backbone.block2_conv"] == (
-        "backbone.block2_conv", "backbone.block2_norm")
+        "backbone.block2_conv",
+        "backbone.block2_norm",
+    )
 
 
 @pytest.mark.parametrize(("given", "wanted"), [("auto", "CPU:0"), ("cpu", "CPU:0"), ("mps", None)])

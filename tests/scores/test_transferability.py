@@ -248,7 +248,6 @@ def test_ranking_weights_are_a_softmax_of_the_scores():
         scores.rank_sources({"a": 1.0, "b": 2.0}).weights(0)
 
 
-
 # Bad input
 
 X, Y = labelled_features(n=12)

@@ -67,6 +67,7 @@ def test_a_strategy_never_sees_test_rows_and_all_meet_the_same_draws(iris):
             tested = []
             met[name][len(train), seed] = (*rows, tested)
             return Fitted(predict, 0)
+
         return strategy
 
     study({name: watcher(name) for name in met}, marked, [2, 5], [0, 1], **SIZES)
@@ -242,15 +243,17 @@ def test_gain_is_the_mean_paired_difference_with_scipys_interval():
     differences = np.array([0.3, 0.2, 0.1, 0.4])
     assert gain["gain"].tolist() == pytest.approx([0.25, -0.095])
     assert gain["wins"].tolist() == [4, 0] and gain["n"].tolist() == [4, 4]
-    reference = stats.bootstrap((differences,), np.mean, method="percentile",
-                                rng=np.random.default_rng(99)).confidence_interval
+    reference = stats.bootstrap(
+        (differences,), np.mean, method="percentile", rng=np.random.default_rng(99)
+    ).confidence_interval
     assert (gain["low"][0], gain["high"][0]) == pytest.approx(tuple(reference), abs=0.02)
 
 
 def test_pairing_is_by_seed_not_by_position():
     shuffled = TABLE.sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(
-        transfer_gain(TABLE, "moved", "scratch"), transfer_gain(shuffled, "moved", "scratch"))
+        transfer_gain(TABLE, "moved", "scratch"), transfer_gain(shuffled, "moved", "scratch")
+    )
     unpaired = TABLE[~((TABLE["strategy"] == "moved") & (TABLE["seed"] == 0))]
     assert transfer_gain(unpaired, "moved", "scratch")["n"].tolist() == [3, 3]
 
@@ -283,8 +286,11 @@ def test_the_summary_shows_mean_and_sample_standard_deviation():
     [
         (lambda: transfer_gain(TABLE, "moved", "gone"), ValueError, "baseline is 'gone'"),
         (lambda: transfer_gain(TABLE, "moved", "moved"), ValueError, "are both 'moved'"),
-        (lambda: transfer_gain(pd.concat([TABLE, TABLE]), "moved", "scratch"), ValueError,
-         "a trial twice"),
+        (
+            lambda: transfer_gain(pd.concat([TABLE, TABLE]), "moved", "scratch"),
+            ValueError,
+            "a trial twice",
+        ),
         (lambda: transfer_gain([1], "a", "b"), TypeError, "table is a list"),
         (lambda: summary(TABLE, "speed"), ValueError, r"lacks \['speed'\]"),
         (lambda: summary(TABLE.iloc[:0]), ValueError, "no rows"),

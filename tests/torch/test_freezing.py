@@ -15,8 +15,9 @@ from tlcourse.torch.freezing import is_frozen
 def pictures(n=16):
     """Draw a random image domain of 3 classes."""
     rng = np.random.default_rng(0)
-    return Domain("noise", rng.random((n, 32, 32, 1), dtype=np.float32), np.arange(n) % 3,
-                  ("a", "b", "c"))
+    return Domain(
+        "noise", rng.random((n, 32, 32, 1), dtype=np.float32), np.arange(n) % 3, ("a", "b", "c")
+    )
 
 
 def small_model():
@@ -29,8 +30,9 @@ def changed_by_training(model):
     before = copy.deepcopy(model.state_dict())
     model.train()
     tl.fit(model, pictures(), steps=3, lr=1e-2, weight_decay=0.5)
-    return {name for name, tensor in model.state_dict().items()
-            if not torch.equal(tensor, before[name])}
+    return {
+        name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])
+    }
 
 
 def test_nothing_in_a_frozen_backbone_changes_by_a_single_bit():
@@ -71,8 +73,11 @@ def test_unfreezing_undoes_freezing_twice():
 def test_globs_name_parameters_too_and_a_classes_of_layers():
     model = tl.freeze(small_model(), "head.bias", "backbone.body.block[12].conv")
     still = {name for name, p in model.named_parameters() if not p.requires_grad}
-    assert still == {"head.bias", "backbone.body.block1.conv.weight",
-                     "backbone.body.block2.conv.weight"}
+    assert still == {
+        "head.bias",
+        "backbone.body.block1.conv.weight",
+        "backbone.body.block2.conv.weight",
+    }
 
 
 def test_deep_copies_stay_frozen():

@@ -53,8 +53,19 @@ def test_other_shapes_are_refused(shape):
         tl.backbone("small-cnn")(torch.zeros(shape))
 
 
-NETS = ["small-cnn", "small-resnet", "resnet18", "squeezenet1_1", "mobilenet_v2", "densenet121",
-        "efficientnet_b0", "shufflenet_v2_x0_5", "mnasnet0_5", "regnet_y_400mf", "googlenet"]
+NETS = [
+    "small-cnn",
+    "small-resnet",
+    "resnet18",
+    "squeezenet1_1",
+    "mobilenet_v2",
+    "densenet121",
+    "efficientnet_b0",
+    "shufflenet_v2_x0_5",
+    "mnasnet0_5",
+    "regnet_y_400mf",
+    "googlenet",
+]
 SMALLEST = {"googlenet": 64}
 
 
@@ -71,8 +82,17 @@ def test_backbones_give_finite_features_of_their_length_and_train(name):
 
 
 @pytest.mark.parametrize(
-    ("name", "size"), [("vgg11", 32), ("alexnet", 64), ("vit_b_16", 224), ("inception_v3", 96),
-                       ("swin_t", 64), ("convnext_tiny", 64), ("maxvit_t", 224)])
+    ("name", "size"),
+    [
+        ("vgg11", 32),
+        ("alexnet", 64),
+        ("vit_b_16", 224),
+        ("inception_v3", 96),
+        ("swin_t", 64),
+        ("convnext_tiny", 64),
+        ("maxvit_t", 224),
+    ],
+)
 def test_large_backbones_have_the_right_shapes(name, size):
     """On PyTorch's meta device: shapes without numbers, so that it takes no time."""
     with torch.device("meta"):
@@ -89,7 +109,8 @@ def test_features_are_what_torchvisions_last_layer_sees(name):
     layers = {"resnet18": "fc", "mobilenet_v2": "classifier.1", "squeezenet1_1": "classifier.1"}
     seen = []
     whole.get_submodule(layers[name]).register_forward_hook(
-        lambda _module, inputs, _outputs: seen.append(inputs[0]))
+        lambda _module, inputs, _outputs: seen.append(inputs[0])
+    )
     net = tl.backbone(name, size=64).eval()
     net.body.load_state_dict(path_free, strict=False)
     given = images(size=64)
@@ -100,14 +121,14 @@ def test_features_are_what_torchvisions_last_layer_sees(name):
 
 def test_seeds_fix_backbone_and_head_and_leave_the_global_state():
     state = torch.get_rng_state()
-    first, again, other = (tl.TransferModel(tl.backbone("small-cnn", seed=s), 3, seed=s)
-                           for s in (1, 1, 2))
+    first, again, other = (
+        tl.TransferModel(tl.backbone("small-cnn", seed=s), 3, seed=s) for s in (1, 1, 2)
+    )
     assert torch.equal(torch.get_rng_state(), state)
     for name, tensor in first.state_dict().items():
         assert torch.equal(tensor, again.state_dict()[name])
     for layer in ("head", "backbone.body.block1.conv"):
-        assert not torch.equal(first.get_submodule(layer).weight,
-                               other.get_submodule(layer).weight)
+        assert not torch.equal(first.get_submodule(layer).weight, other.get_submodule(layer).weight)
 
 
 def test_parameters_are_counted_by_hand():
@@ -124,7 +145,8 @@ def test_shipped_weights_are_in_the_backbone_bit_for_bit(net, weight):
     state = tl.backbone(net, weights=weight).state_dict()
     arrays = weights.load_arrays(weight)
     assert {f"backbone.{name}" for name in state} == {
-        name for name in arrays if name.startswith("backbone.")}
+        name for name in arrays if name.startswith("backbone.")
+    }
     assert all(np.array_equal(tensor, arrays[f"backbone.{name}"]) for name, tensor in state.items())
 
 
@@ -154,8 +176,11 @@ def test_imagenet_weights_that_cannot_be_fetched_name_file_folder_and_stand_in(m
 
     monkeypatch.setattr(torch.hub, "load_state_dict_from_url", offline)
     monkeypatch.setattr(torchvision.models._api, "load_state_dict_from_url", offline)
-    with pytest.raises(FileNotFoundError, match=r"resnet18-f37072fd\.pth and put it into .*"
-                                                r"checkpoints.*small-resnet"):
+    with pytest.raises(
+        FileNotFoundError,
+        match=r"resnet18-f37072fd\.pth and put it into .*"
+        r"checkpoints.*small-resnet",
+    ):
         tl.backbone("resnet18", weights="imagenet")
 
 

@@ -28,8 +28,9 @@ def perceptron(seed=0, k=3):
     """Make a small net with BatchNorm and dropout."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return nn.Sequential(nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2),
-                             nn.Linear(8, k))
+        return nn.Sequential(
+            nn.Linear(5, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.2), nn.Linear(8, k)
+        )
 
 
 class Batches:
@@ -58,8 +59,10 @@ def test_training_learns_and_reports():
     assert not model.training
 
 
-@pytest.mark.parametrize(("n", "batch_size", "sizes"), [
-    (33, 32, [16, 17]), (40, 16, [13, 13, 14]), (32, 32, [32]), (5, 32, [5])])
+@pytest.mark.parametrize(
+    ("n", "batch_size", "sizes"),
+    [(33, 32, [16, 17]), (40, 16, [13, 13, 14]), (32, 32, [32]), (5, 32, [5])],
+)
 def test_batches_are_equal_but_for_one_and_no_example_stays_alone(n, batch_size, sizes):
     seen = Batches()
     tl.fit(perceptron(), rows(n), epochs=1, batch_size=batch_size, loss=seen)
@@ -70,8 +73,13 @@ def test_every_example_is_seen_once_in_an_epoch():
     seen = []
     domain = rows(17)
     numbered = domain.with_inputs(np.arange(17 * 5, dtype=np.float32).reshape(17, 5))
-    tl.fit(perceptron(), numbered, epochs=2, batch_size=4,
-           augment=lambda inputs: seen.append(inputs[:, 0].clone()) or inputs)
+    tl.fit(
+        perceptron(),
+        numbered,
+        epochs=2,
+        batch_size=4,
+        augment=lambda inputs: seen.append(inputs[:, 0].clone()) or inputs,
+    )
     order = torch.cat(seen) / 5
     assert order[:17].sort().values.tolist() == order[17:].sort().values.tolist() == list(range(17))
     assert order[:17].tolist() != order[17:].tolist()
@@ -121,15 +129,23 @@ def test_early_stopping_restores_the_best_weights_and_buffers():
     assert history.best_epoch == best
     assert len(history.loss) == best + 5 < 60
     restored = model.state_dict()  # the next epoch's first penalty saw these weights
-    assert all(torch.equal(restored[name], tensor) for name, tensor in seen[best + 1].items()
-               if "running" not in name and "tracked" not in name)
+    assert all(
+        torch.equal(restored[name], tensor)
+        for name, tensor in seen[best + 1].items()
+        if "running" not in name and "tracked" not in name
+    )
     assert tl.evaluate(model, flipped).log_loss == history.validation_loss[best]
 
 
 def test_divergence_is_told():
     with pytest.raises(tl.DivergedError, match="the loss is nan after 3 updates; lower lr"):
-        tl.fit(perceptron(), rows(), steps=3, batch_size=16,
-               loss=lambda logits, labels: F.cross_entropy(logits, labels) * float("nan"))
+        tl.fit(
+            perceptron(),
+            rows(),
+            steps=3,
+            batch_size=16,
+            loss=lambda logits, labels: F.cross_entropy(logits, labels) * float("nan"),
+        )
 
 
 def test_same_seed_same_bits_and_the_global_state_is_left_alone():
@@ -162,8 +178,14 @@ def test_global_state_does_not_reach_the_training():
 
 def test_penalty_is_added_to_the_loss():
     model = perceptron()
-    tl.fit(model, rows(), epochs=60, lr=1e-2, weight_decay=0.0,
-           penalty=lambda net: 100 * net[4].weight.square().sum())
+    tl.fit(
+        model,
+        rows(),
+        epochs=60,
+        lr=1e-2,
+        weight_decay=0.0,
+        penalty=lambda net: 100 * net[4].weight.square().sum(),
+    )
     assert model[4].weight.abs().max() < 0.05
 
 

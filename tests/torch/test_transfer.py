@@ -34,8 +34,9 @@ def small_model(k=3):
 def changed(model, before):
     """Name the layers in which any parameter or buffer changed by a bit."""
     names = {name for name, t in model.state_dict().items() if not torch.equal(t, before[name])}
-    return {layer for layer in tl.layer_names(model) for name in names
-            if name.startswith(f"{layer}.")}
+    return {
+        layer for layer in tl.layer_names(model) for name in names if name.startswith(f"{layer}.")
+    }
 
 
 @pytest.fixture
@@ -53,13 +54,16 @@ def phases(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize(("options", "layers"), [
-    ({"method": "full"}, {*BLOCKS, "head"}),
-    ({"method": "last", "last": 1}, {"head"}),
-    ({"method": "last", "last": 3}, {*BLOCKS[2:], "head"}),
-    ({"method": "lp-ft"}, {*BLOCKS, "head"}),
-    ({"method": "head"}, {"head"}),
-])
+@pytest.mark.parametrize(
+    ("options", "layers"),
+    [
+        ({"method": "full"}, {*BLOCKS, "head"}),
+        ({"method": "last", "last": 1}, {"head"}),
+        ({"method": "last", "last": 3}, {*BLOCKS[2:], "head"}),
+        ({"method": "lp-ft"}, {*BLOCKS, "head"}),
+        ({"method": "head"}, {"head"}),
+    ],
+)
 def test_each_method_changes_its_layers_and_no_others(options, layers):
     model = small_model()
     tl.freeze(model, "backbone.body.block3")  # an earlier choice does not linger
@@ -69,14 +73,16 @@ def test_each_method_changes_its_layers_and_no_others(options, layers):
     assert history.steps == 4
     assert not any(module.training for module in model.modules())
     assert history.trained_parameters == sum(
-        tl.count_parameters(model.get_submodule(layer)) for layer in layers)
+        tl.count_parameters(model.get_submodule(layer)) for layer in layers
+    )
 
 
 def test_gradual_phases_really_freeze(phases):
     model = small_model()
     history = tl.fine_tune(model, pictures(), method="gradual", steps=12, lr=1e-2, seed=5)
     assert [layers for layers, _ in phases] == [
-        {"head", *BLOCKS[4 - phase :]} for phase in range(5)]
+        {"head", *BLOCKS[4 - phase :]} for phase in range(5)
+    ]
     assert [options["steps"] for _, options in phases] == [3, 3, 2, 2, 2]
     assert len({options["seed"] for _, options in phases}) == 5
     assert history.steps == 12
@@ -86,7 +92,8 @@ def test_gradual_phases_really_freeze(phases):
 def test_gradual_has_the_same_budget_as_full_and_joins_the_histories():
     histories = [
         tl.fine_tune(small_model(), pictures(), pictures(9), method=method, epochs=10, batch_size=8)
-        for method in ("full", "gradual")]
+        for method in ("full", "gradual")
+    ]
     assert histories[0].steps == histories[1].steps == 30
     gradual = histories[1]
     assert len(gradual.loss) == len(gradual.validation_loss) == len(gradual.validation_accuracy)
@@ -95,10 +102,14 @@ def test_gradual_has_the_same_budget_as_full_and_joins_the_histories():
 
 def test_gradual_early_stopping_counts_epochs_over_all_phases():
     model, validation = small_model(), pictures(9, seed=1)
-    history = tl.fine_tune(model, pictures(), validation, method="gradual", epochs=15, patience=2,
-                           lr=1e-2)
-    assert_allclose(tl.evaluate(model, validation).log_loss,
-                    history.validation_loss[history.best_epoch], rtol=1e-6)
+    history = tl.fine_tune(
+        model, pictures(), validation, method="gradual", epochs=15, patience=2, lr=1e-2
+    )
+    assert_allclose(
+        tl.evaluate(model, validation).log_loss,
+        history.validation_loss[history.best_epoch],
+        rtol=1e-6,
+    )
 
 
 def test_head_computes_features_once_and_of_a_still_backbone():
@@ -128,16 +139,22 @@ def test_lp_ft_starts_from_the_probe():
     assert all(p.requires_grad for p in tuned.parameters())
 
 
-@pytest.mark.parametrize(("options", "message"), [
-    ({"method": "magic"}, "method is 'magic'; it must be one of full, head, last, gradual, lp-ft"),
-    ({"method": "last"}, "last is None and method 'last'"),
-    ({"last": 2}, "last is 2 and method 'full'"),
-    ({"method": "last", "last": 9}, "this net has 5 layers"),
-    ({"method": "gradual", "steps": 4}, "4 updates are too few for 5 phases"),
-    ({"method": "head", "augment": abs}, "augment needs the images of each epoch anew"),
-    ({"method": "gradual", "epochs": 0}, "epochs is 0"),
-    ({"method": "gradual", "batch_size": 0}, "batch_size is 0"),
-])
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"method": "magic"},
+            "method is 'magic'; it must be one of full, head, last, gradual, lp-ft",
+        ),
+        ({"method": "last"}, "last is None and method 'last'"),
+        ({"last": 2}, "last is 2 and method 'full'"),
+        ({"method": "last", "last": 9}, "this net has 5 layers"),
+        ({"method": "gradual", "steps": 4}, "4 updates are too few for 5 phases"),
+        ({"method": "head", "augment": abs}, "augment needs the images of each epoch anew"),
+        ({"method": "gradual", "epochs": 0}, "epochs is 0"),
+        ({"method": "gradual", "batch_size": 0}, "batch_size is 0"),
+    ],
+)
 def test_misuse_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         tl.fine_tune(small_model(), pictures(), **options)
@@ -167,7 +184,9 @@ def test_probe_freezes_the_backbone_and_changes_nothing_in_it():
     assert tl.linear_probe(model, pictures()) is model
     assert not model.training
     assert {name for name, p in model.named_parameters() if p.requires_grad} == {
-        "head.weight", "head.bias"}
+        "head.weight",
+        "head.bias",
+    }
     after = model.backbone.state_dict()
     assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
 

@@ -52,12 +52,21 @@ class Download(NamedTuple):
 
 _DIGITS = tuple("0123456789")
 _GARMENTS = (
-    "T-shirt/top", "trouser", "pullover", "dress", "coat",
-    "sandal", "shirt", "sneaker", "bag", "ankle boot",
+    "T-shirt/top",
+    "trouser",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
 )
 # The SHA-256 is the one that the PyTorch tutorials verify (.jenkins/download_data.py).
 _ANTS_BEES_ZIP = RemoteFile(
-    "hymenoptera_data.zip", 47_286_322,
+    "hymenoptera_data.zip",
+    47_286_322,
     "fbc41b31d544714d18dd1230b1e2b455e1557766e13e67f9f5a7a23af7c02209",
 )
 
@@ -65,16 +74,28 @@ DOWNLOADS = {
     "mnist": Download(
         files={
             "train": (
-                RemoteFile("MNIST/raw/train-images-idx3-ubyte.gz", 9_912_422,
-                           "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-                RemoteFile("MNIST/raw/train-labels-idx1-ubyte.gz", 28_881,
-                           "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+                RemoteFile(
+                    "MNIST/raw/train-images-idx3-ubyte.gz",
+                    9_912_422,
+                    "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                ),
+                RemoteFile(
+                    "MNIST/raw/train-labels-idx1-ubyte.gz",
+                    28_881,
+                    "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                ),
             ),
             "test": (
-                RemoteFile("MNIST/raw/t10k-images-idx3-ubyte.gz", 1_648_877,
-                           "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-                RemoteFile("MNIST/raw/t10k-labels-idx1-ubyte.gz", 4_542,
-                           "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+                RemoteFile(
+                    "MNIST/raw/t10k-images-idx3-ubyte.gz",
+                    1_648_877,
+                    "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                ),
+                RemoteFile(
+                    "MNIST/raw/t10k-labels-idx1-ubyte.gz",
+                    4_542,
+                    "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                ),
             ),
         },
         mirrors=(
@@ -91,16 +112,28 @@ DOWNLOADS = {
     "fashion-mnist": Download(
         files={
             "train": (
-                RemoteFile("FashionMNIST/raw/train-images-idx3-ubyte.gz", 26_421_880,
-                           "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-                RemoteFile("FashionMNIST/raw/train-labels-idx1-ubyte.gz", 29_515,
-                           "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+                RemoteFile(
+                    "FashionMNIST/raw/train-images-idx3-ubyte.gz",
+                    26_421_880,
+                    "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                ),
+                RemoteFile(
+                    "FashionMNIST/raw/train-labels-idx1-ubyte.gz",
+                    29_515,
+                    "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                ),
             ),
             "test": (
-                RemoteFile("FashionMNIST/raw/t10k-images-idx3-ubyte.gz", 4_422_102,
-                           "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-                RemoteFile("FashionMNIST/raw/t10k-labels-idx1-ubyte.gz", 5_148,
-                           "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+                RemoteFile(
+                    "FashionMNIST/raw/t10k-images-idx3-ubyte.gz",
+                    4_422_102,
+                    "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                ),
+                RemoteFile(
+                    "FashionMNIST/raw/t10k-labels-idx1-ubyte.gz",
+                    5_148,
+                    "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                ),
             ),
         },
         mirrors=(
@@ -119,12 +152,18 @@ DOWNLOADS = {
         # Both SHA-256 are those of torchvision's prototype datasets.
         files={
             "train": (
-                RemoteFile("USPS/usps.bz2", 6_579_383,
-                           "3771e9dd6ba685185f89867b6e249233dd74652389f263963b3b741e994b034f"),
+                RemoteFile(
+                    "USPS/usps.bz2",
+                    6_579_383,
+                    "3771e9dd6ba685185f89867b6e249233dd74652389f263963b3b741e994b034f",
+                ),
             ),
             "test": (
-                RemoteFile("USPS/usps.t.bz2", 1_831_726,
-                           "a9c0164e797d60142a50604917f0baa604f326e9a689698763793fa5d12ffc4e"),
+                RemoteFile(
+                    "USPS/usps.t.bz2",
+                    1_831_726,
+                    "a9c0164e797d60142a50604917f0baa604f326e9a689698763793fa5d12ffc4e",
+                ),
             ),
         },
         mirrors=("https://www.csie.ntu.edu.tw/~cjlin/libsvmtools/datasets/multiclass/",),
@@ -150,7 +189,8 @@ DOWNLOADS = {
 # The same 9,298 zip-code digits as published with The Elements of Statistical Learning, with
 # sharp grey levels; read where a cache holds this file and not the one that is downloaded.
 _USPS_SHARP = RemoteFile(
-    "USPS/usps_esl_uint8.npz", 1_103_587,
+    "USPS/usps_esl_uint8.npz",
+    1_103_587,
     "cea90f2f27eb72d9f01c6398e8bc067ef1fb0668f10d4d2ddbb42643177acece",
 )
 _ANTS_BEES_MAX_BYTES = 100_000_000
@@ -310,13 +350,20 @@ def _fetch_file(file, download, root, progress):
     own_mirror = os.environ.get("TLCOURSE_MIRROR")
     if own_mirror:
         urls.insert(0, f"{own_mirror.rstrip('/')}/{file.path}")
-    return fetch(file.path, urls, file.sha256, file.size, folder=root,
-                 stand_in=download.stand_in, progress=progress)
+    return fetch(
+        file.path,
+        urls,
+        file.sha256,
+        file.size,
+        folder=root,
+        stand_in=download.stand_in,
+        progress=progress,
+    )
 
 
 def _only_sharp_usps(root, part):
     """Return whether the cache holds the sharp digits and not the ones that are downloaded."""
-    file, = DOWNLOADS["usps"].files[part]
+    (file,) = DOWNLOADS["usps"].files[part]
     return (root / _USPS_SHARP.path).exists() and not (root / file.path).exists()
 
 
@@ -329,7 +376,7 @@ def _read_usps(part, origin):
         images = pixels.astype(np.float32) / 255
         origin += "; sharp grey levels of The Elements of Statistical Learning"
     else:
-        file, = DOWNLOADS["usps"].files[part]
+        (file,) = DOWNLOADS["usps"].files[part]
         rows, classes = load_svmlight_file(
             str(root / file.path), n_features=256, zero_based=False, dtype=np.float32
         )

@@ -31,8 +31,14 @@ def handwritten_digits():
     Domain
     """
     masks, labels = _handwriting(32)
-    return Domain("handwritten-digits", masks[..., None], labels, tuple(rendering.DIGITS),
-                  _DIGITS_ORIGIN, "CC BY 4.0")
+    return Domain(
+        "handwritten-digits",
+        masks[..., None],
+        labels,
+        tuple(rendering.DIGITS),
+        _DIGITS_ORIGIN,
+        "CC BY 4.0",
+    )
 
 
 def rendered_letters(n=12_000, *, seed=0):
@@ -50,8 +56,14 @@ def rendered_letters(n=12_000, *, seed=0):
     Domain
     """
     images, labels = rendering.render_glyphs(rendering.LETTERS, n, seed=seed)
-    return Domain("rendered-letters", images, labels, tuple(rendering.LETTERS),
-                  rendering.ORIGIN, rendering.LICENCE)
+    return Domain(
+        "rendered-letters",
+        images,
+        labels,
+        tuple(rendering.LETTERS),
+        rendering.ORIGIN,
+        rendering.LICENCE,
+    )
 
 
 def rendered_digits(n=5_000, *, seed=0):
@@ -69,8 +81,14 @@ def rendered_digits(n=5_000, *, seed=0):
     Domain
     """
     images, labels = rendering.render_glyphs(rendering.DIGITS, n, seed=seed)
-    return Domain("rendered-digits", images, labels, tuple(rendering.DIGITS),
-                  rendering.ORIGIN, rendering.LICENCE)
+    return Domain(
+        "rendered-digits",
+        images,
+        labels,
+        tuple(rendering.DIGITS),
+        rendering.ORIGIN,
+        rendering.LICENCE,
+    )
 
 
 def signs(*, seed=0):
@@ -88,8 +106,14 @@ def signs(*, seed=0):
     """
     masks, labels = _handwriting(44)
     images = _paint_over_photo(masks, "flower.jpg", np.random.default_rng(seed))
-    return Domain("signs", images, labels, tuple(rendering.DIGITS),
-                  f"{_DIGITS_ORIGIN}; over {_PHOTOS}", "CC BY 4.0; photograph CC BY 2.0")
+    return Domain(
+        "signs",
+        images,
+        labels,
+        tuple(rendering.DIGITS),
+        f"{_DIGITS_ORIGIN}; over {_PHOTOS}",
+        "CC BY 4.0; photograph CC BY 2.0",
+    )
 
 
 def rendered_signs(n=8_000, *, seed=0):
@@ -109,9 +133,14 @@ def rendered_signs(n=8_000, *, seed=0):
     """
     masks, labels = rendering.render_glyphs(rendering.LETTERS, n, size=44, seed=seed)
     images = _paint_over_photo(masks[..., 0], "china.jpg", np.random.default_rng([seed, 1]))
-    return Domain("rendered-signs", images, labels, tuple(rendering.LETTERS),
-                  f"{rendering.ORIGIN}; over {_PHOTOS}",
-                  f"{rendering.LICENCE}; photograph CC BY 2.0")
+    return Domain(
+        "rendered-signs",
+        images,
+        labels,
+        tuple(rendering.LETTERS),
+        f"{rendering.ORIGIN}; over {_PHOTOS}",
+        f"{rendering.LICENCE}; photograph CC BY 2.0",
+    )
 
 
 def iris():
@@ -147,8 +176,9 @@ def breast_cancer():
 
 def _table(name, bunch, origin):
     """Make a tabular domain of one of scikit-learn's bundled sets."""
-    return Domain(name, bunch.data.astype(np.float32), bunch.target, tuple(bunch.target_names),
-                  origin, _BSD)
+    return Domain(
+        name, bunch.data.astype(np.float32), bunch.target, tuple(bunch.target_names), origin, _BSD
+    )
 
 
 def _handwriting(size):

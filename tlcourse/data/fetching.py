@@ -270,8 +270,15 @@ def _transfer(part, url, start, size, progress):
         name = part.name.removesuffix(".part")
         with (
             open(part, "ab" if received else "wb") as file,
-            tqdm(total=size, initial=received, desc=name, unit="B", unit_scale=True,
-                 unit_divisor=1024, disable=not progress) as bar,
+            tqdm(
+                total=size,
+                initial=received,
+                desc=name,
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                disable=not progress,
+            ) as bar,
         ):
             while received < size:
                 block = response.read1(min(_BLOCK_BYTES, size - received))

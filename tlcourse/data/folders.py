@@ -300,8 +300,13 @@ def _read_pictures(files, size, channels):
     with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         results = tqdm(
-            pool.map(read_row, range(len(files))), total=len(files), desc="reading pictures",
-            unit="picture", leave=False, delay=2, disable=len(files) <= _SHOW_PROGRESS_ABOVE,
+            pool.map(read_row, range(len(files))),
+            total=len(files),
+            desc="reading pictures",
+            unit="picture",
+            leave=False,
+            delay=2,
+            disable=len(files) <= _SHOW_PROGRESS_ABOVE,
         )
         return images, [result for result in results if result]
 

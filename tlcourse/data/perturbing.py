@@ -54,10 +54,13 @@ def imbalanced(domain, ratio, *, seed):
         )
     rng = np.random.default_rng(seed)
     kept = counts.min() * ratio ** -np.linspace(0, 1, len(counts))
-    rows = [rng.permutation(np.flatnonzero(domain.labels == label))[: max(1, round(size))]
-            for label, size in enumerate(kept)]
-    return replace(domain.subset(rng.permutation(np.concatenate(rows))),
-                   name=f"{domain.name}, imbalanced")
+    rows = [
+        rng.permutation(np.flatnonzero(domain.labels == label))[: max(1, round(size))]
+        for label, size in enumerate(kept)
+    ]
+    return replace(
+        domain.subset(rng.permutation(np.concatenate(rows))), name=f"{domain.name}, imbalanced"
+    )
 
 
 def corrupt_labels(domain, rate, *, seed):
@@ -118,8 +121,11 @@ def mix_domains(domains, n, *, weights=None, seed):
         If classes or shapes differ, a domain is empty, or weights or ``n`` are out of range.
     """
     shares = np.ones(len(domains)) if weights is None else np.asarray(weights, dtype=float)
-    if not domains or shares.shape != (len(domains),) or not (
-            np.isfinite(shares).all() and shares.min() >= 0 and shares.sum() > 0):
+    if (
+        not domains
+        or shares.shape != (len(domains),)
+        or not (np.isfinite(shares).all() and shares.min() >= 0 and shares.sum() > 0)
+    ):
         raise ValueError(
             f"weights are {weights!r} for {len(domains)} domains; give one number >= 0 for each, "
             "not all zero."
@@ -130,8 +136,10 @@ def mix_domains(domains, n, *, weights=None, seed):
         _check_same_kind(domains[0], domain)
     rng = np.random.default_rng(seed)
     edges = np.rint(n * np.cumsum(shares) / shares.sum()).astype(int)
-    parts = [domain.subset(_draw(rng, len(domain), size))
-             for domain, size in zip(domains, np.diff(edges, prepend=0), strict=True)]
+    parts = [
+        domain.subset(_draw(rng, len(domain), size))
+        for domain, size in zip(domains, np.diff(edges, prepend=0), strict=True)
+    ]
     order = rng.permutation(n)
     return Domain(
         " + ".join(domain.name for domain in domains),

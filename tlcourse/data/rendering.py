@@ -87,8 +87,12 @@ def render_glyphs(characters, n, *, size=32, seed=0):
         character = characters[labels[row]]
         character = character.lower() if small[row] else character
         glyph = _glyph(character, int(fonts[row]), int(strokes[row]))
-        warped = glyph.transform((size, size), Image.Transform.AFFINE, tuple(matrices[row]),
-                                 resample=Image.Resampling.BILINEAR)
+        warped = glyph.transform(
+            (size, size),
+            Image.Transform.AFFINE,
+            tuple(matrices[row]),
+            resample=Image.Resampling.BILINEAR,
+        )
         blurred = warped.filter(ImageFilter.GaussianBlur(float(blurs[row])))
         images[row, :, :, 0] = np.asarray(blurred, dtype=np.float32) / 255
     return images, labels

@@ -69,16 +69,22 @@ def check_label_saving(function):
     if answer is not None and np.isclose(answer, 5):
         raise Hint("a saving is a ratio, not a difference, of budgets.")
     if answer is None or not np.isclose(answer, 2):
-        raise Hint(f"at level 0.9 transfer needs 5 labels and scratch 10, so the saving is 2; you "
-                   f"returned {answer!r}. A curve that is equal to the level reaches it.")
+        raise Hint(
+            f"at level 0.9 transfer needs 5 labels and scratch 10, so the saving is 2; you "
+            f"returned {answer!r}. A curve that is equal to the level reaches it."
+        )
     if call(function, budgets, transfer, scratch, 0.945) is not None:
-        raise Hint("scratch never reaches 0.945: the saving is at least something, but not "
-                   "measured. Return None.")
+        raise Hint(
+            "scratch never reaches 0.945: the saving is at least something, but not "
+            "measured. Return None."
+        )
     if call(function, budgets, transfer, scratch, 0.99) is not None:
         raise Hint("no curve reaches 0.99; return None.")
     bumpy = np.array([0.5, 0.9, 0.8, 0.91, 0.95])
     answer = call(function, budgets, bumpy, scratch, 0.9)
     if answer is None or not np.isclose(answer, 5):
-        raise Hint(f"with accuracies {bumpy.tolist()} the *first* budget that reaches 0.9 is 2; "
-                   f"you returned {answer!r}.")
+        raise Hint(
+            f"with accuracies {bumpy.tolist()} the *first* budget that reaches 0.9 is 2; "
+            f"you returned {answer!r}."
+        )
     print("Right.")

@@ -35,8 +35,10 @@ def check_linear_cka(function):
     expected = similarity(x - x.mean(axis=0), y - y.mean(axis=0))
     answer = _number(call(function, x, y))
     if np.isclose(answer, similarity(x, y)):
-        raise Hint("subtract the mean of each column first: without, two nets look alike because "
-                   "their features are positive.")
+        raise Hint(
+            "subtract the mean of each column first: without, two nets look alike because "
+            "their features are positive."
+        )
     if np.isclose(answer, np.sqrt(expected)) or np.isclose(answer, expected**2):
         raise Hint("mind the squares: the Frobenius norm of y'x is squared, the other two are not.")
     if not np.isclose(answer, expected):
@@ -66,8 +68,9 @@ def check_mmd(function):
         return np.mean([np.exp(-((p - q) ** 2).sum() / scale) for p in a for q in b])
 
     def squared(scale=2 * width**2, cross=2):
-        return (mean_kernel(x, x, scale) + mean_kernel(y, y, scale)
-                - cross * mean_kernel(x, y, scale))
+        return (
+            mean_kernel(x, x, scale) + mean_kernel(y, y, scale) - cross * mean_kernel(x, y, scale)
+        )
 
     answer = _number(call(function, x, y, width))
     if np.isclose(answer, squared(cross=1)):
@@ -77,8 +80,10 @@ def check_mmd(function):
     if np.isclose(answer, np.sqrt(squared())):
         raise Hint("return the squared MMD; there is no root.")
     if not np.isclose(answer, squared()):
-        raise Hint(f"the squared MMD of the check's samples is {squared():.4f}; yours is "
-                   f"{answer:.4f}. Take the mean over all pairs, a point with itself included.")
+        raise Hint(
+            f"the squared MMD of the check's samples is {squared():.4f}; yours is "
+            f"{answer:.4f}. Take the mean over all pairs, a point with itself included."
+        )
     print("Right.")
 
 
@@ -105,7 +110,8 @@ def check_coral(function):
     if np.allclose(covariance, np.eye(3), atol=0.05):
         raise Hint("you whiten the source; now give it the target's covariance: times C_t^(1/2).")
     if np.allclose(np.diag(covariance), np.diag(wanted), rtol=0.05) and not np.allclose(
-            covariance, wanted, atol=0.1):
+        covariance, wanted, atol=0.1
+    ):
         raise Hint("variances agree but covariances do not: scaling columns is not enough.")
     if np.allclose(np.cov(source.T), covariance, atol=0.05):
         raise Hint("the source comes out as it went in.")

@@ -29,16 +29,18 @@ def check_adjust_logits(function):
     given, logits = logits, logits.copy()
     answer = np.asarray(call(function, given, counts, 0.5))
     if answer.shape != logits.shape:
-        raise Hint(f"return one logit for each row and class, {logits.shape}; yours have the shape "
-                   f"{answer.shape}.")
+        raise Hint(
+            f"return one logit for each row and class, {logits.shape}; yours have the shape "
+            f"{answer.shape}."
+        )
     if not np.array_equal(given, logits):
         raise Hint("you change the array that you were given; return a new one.")
     priors = counts / counts.sum()
     usual = {
-        "you raise the frequent classes further: the logarithm is subtracted.":
-            logits + 0.5 * np.log(priors),
-        "subtract the logarithm of the share: logits are on a logarithmic scale.":
-            logits - 0.5 * priors,
+        "you raise the frequent classes further: the logarithm is subtracted.": logits
+        + 0.5 * np.log(priors),
+        "subtract the logarithm of the share: logits are on a logarithmic scale.": logits
+        - 0.5 * priors,
         "tau does nothing: it multiplies the logarithm.": logits - np.log(priors),
         "nothing has changed: subtract tau times the logarithm of the share.": logits,
         "divide by nothing: probabilities are divided by the share, so from logits its logarithm "
@@ -48,8 +50,10 @@ def check_adjust_logits(function):
         if _same_decisions(answer, wrong):
             raise Hint(hint)
     if not _same_decisions(answer, logits - 0.5 * np.log(priors)):
-        raise Hint("these are not the logits minus tau times the logarithm of each class's share; "
-                   "is the share that of the class in the same column?")
+        raise Hint(
+            "these are not the logits minus tau times the logarithm of each class's share; "
+            "is the share that of the class in the same column?"
+        )
     print("Right.")
 
 
@@ -77,15 +81,18 @@ def check_small_loss(function):
         "divide by the number of losses that you keep, not by all": ordered[:7].sum() / 10,
         "return the mean, not the sum: the step must not grow with the batch": ordered[:7].sum(),
         "these are the first losses, not the smallest; sort them": losses[:7].mean(),
-        "the share is a number of examples, not a threshold on the loss":
-            losses[losses < 0.3].mean(),
+        "the share is a number of examples, not a threshold on the loss": losses[
+            losses < 0.3
+        ].mean(),
     }
     recognise(answer, usual)
     close(answer, ordered[:7].mean(), "the mean of the seven smallest of ten losses, share 0.3")
-    close(call(function, losses.copy(), 0.0), losses.mean(),
-           "the plain mean, where the share is 0")
-    close(call(function, losses[:3].copy(), 0.9), 0.2,
-           "the smallest loss alone: however large the share, one example stays")
+    close(call(function, losses.copy(), 0.0), losses.mean(), "the plain mean, where the share is 0")
+    close(
+        call(function, losses[:3].copy(), 0.9),
+        0.2,
+        "the smallest loss alone: however large the share, one example stays",
+    )
     print("Right.")
 
 
@@ -104,8 +111,9 @@ def check_balanced_accuracy(function):
         If an answer is wrong.
     """
     labels = np.repeat([0, 1, 3], [12, 6, 2])
-    predictions = np.concatenate([np.repeat([0, 1], [11, 1]), np.repeat([1, 0, 2], [3, 2, 1]),
-                                  [3, 0]])
+    predictions = np.concatenate(
+        [np.repeat([0, 1], [11, 1]), np.repeat([1, 0, 2], [3, 2, 1]), [3, 0]]
+    )
     right = labels == predictions
     recalls = [right[labels == one].mean() for one in (0, 1, 3)]
     answer = call(function, labels, predictions)
@@ -113,14 +121,16 @@ def check_balanced_accuracy(function):
         "this is the plain accuracy, in which the frequent class counts most": right.mean(),
         "this is the mean precision: divide by how often a class occurs, not by how often it is "
         "answered": np.mean([right[predictions == one].mean() for one in (0, 1, 3)]),
-        "a class that occurs in the predictions only has no recall; leave it out":
-            np.sum(recalls) / 4,
+        "a class that occurs in the predictions only has no recall; leave it out": np.sum(recalls)
+        / 4,
         "this is the worst recall; take the mean over the classes": min(recalls),
     }
     recognise(answer, usual)
     if np.isnan(answer):
-        raise Hint("some class has no example, and zero by zero is not a number: take only the "
-                   "classes that occur in the labels.")
+        raise Hint(
+            "some class has no example, and zero by zero is not a number: take only the "
+            "classes that occur in the labels."
+        )
     close(answer, np.mean(recalls), "the mean of the recalls of the classes in the labels")
     print("Right.")
 

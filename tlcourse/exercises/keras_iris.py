@@ -35,8 +35,10 @@ def check_fair_split(function):
         raise Hint("some rows are in both parts: what is trained on cannot test.")
     counts = np.bincount(labels[train], minlength=3)
     if counts.tolist() != [5, 5, 5]:
-        raise Hint(f"the training set has {counts.tolist()} rows of the three classes, not 5 of "
-                   "each: draw within each class.")
+        raise Hint(
+            f"the training set has {counts.tolist()} rows of the three classes, not 5 of "
+            "each: draw within each class."
+        )
     if len(train) + len(test) != len(labels):
         raise Hint(f"{len(labels) - len(train) - len(test)} rows are in neither part.")
     again, other = call(function, labels, 5, 0)[0], call(function, labels, 5, 1)[0]

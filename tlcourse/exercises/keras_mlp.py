@@ -44,8 +44,10 @@ def check_cross_entropy(function):
         print("Right.")
         return
     except Exception as error:
-        raise Hint(f"labels (6, 3) for 4 classes stop with {type(error).__name__}; raise "
-                   "ValueError with a sentence that says what shape is allowed.") from error
+        raise Hint(
+            f"labels (6, 3) for 4 classes stop with {type(error).__name__}; raise "
+            "ValueError with a sentence that says what shape is allowed."
+        ) from error
     raise Hint(f"labels (6, 3) for 4 classes give {answer!r}; raise ValueError instead.")
 
 

@@ -31,8 +31,11 @@ def check_head_parameters(function):
         raise Hint("the second layer sees the first layer's units, not the maps.")
     expect(answer, 25_701_386, "the article's head, 7 x 7 x 512 maps, 1,024 units, 10 classes")
     expect(call(function, 7, 7, 512, [10], True), 5130, "an average leaves one number per map")
-    expect(call(function, 2, 3, 4, [5, 6, 7], False), 5 * 25 + 6 * 6 + 7 * 7,
-            "maps need not be square, and there may be three layers")
+    expect(
+        call(function, 2, 3, 4, [5, 6, 7], False),
+        5 * 25 + 6 * 6 + 7 * 7,
+        "maps need not be square, and there may be three layers",
+    )
     print("Right.")
 
 
@@ -60,17 +63,21 @@ def check_vgg_inputs(function):
     if answer.shape != wanted.shape:
         raise Hint(f"the shape is {answer.shape}; it stays {wanted.shape}.")
     slips = {
-        "the colours are in the order red, green, blue; VGG16 wants them the other way round":
-            pictures * 255 - means,
-        "the means belong to blue, green, red, in this order": pictures[..., ::-1] * 255
-            - means[::-1],
+        "the colours are in the order red, green, blue; VGG16 wants them the other way round": (
+            pictures * 255 - means
+        ),
+        "the means belong to blue, green, red, in this order": (
+            pictures[..., ::-1] * 255 - means[::-1]
+        ),
         "the pictures are still from 0 to 1; VGG16 saw 0 to 255": pictures[..., ::-1] - means,
         "the means are not subtracted": pictures[..., ::-1] * 255,
     }
     recognise(answer, slips, atol=1e-3)
     if not np.allclose(answer, wanted, atol=1e-3):
-        raise Hint(f"a red pixel becomes {wanted[0, 0, 0].round(3).tolist()}; yours is "
-                   f"{answer[0, 0, 0].round(3).tolist()}.")
+        raise Hint(
+            f"a red pixel becomes {wanted[0, 0, 0].round(3).tolist()}; yours is "
+            f"{answer[0, 0, 0].round(3).tolist()}."
+        )
     print("Right.")
 
 
@@ -99,6 +106,8 @@ def check_descend(function):
     if np.allclose(answer[0], -given[0]):
         raise Hint("the rate is missing.")
     if any(not np.allclose(one, 0.8 * part) for one, part in zip(answer, given, strict=True)):
-        raise Hint(f"from {given[0].tolist()} with gradient {(2 * given[0]).tolist()} and rate 0.1 "
-                   f"the step leads to {(0.8 * given[0]).tolist()}; yours: {answer[0]}.")
+        raise Hint(
+            f"from {given[0].tolist()} with gradient {(2 * given[0]).tolist()} and rate 0.1 "
+            f"the step leads to {(0.8 * given[0]).tolist()}; yours: {answer[0]}."
+        )
     print("Right.")

@@ -38,17 +38,24 @@ def check_ece(function):
     of_true = probabilities[np.arange(300), labels]
     true_weights, true_gaps = _gaps(of_true, right, 8)
     slips = {
-        "the gaps cancel: take the absolute value within each bin, before you add":
-            [weights @ gaps, -(weights @ gaps), abs(weights @ gaps)],
-        "every bin counts the same here; weigh each by its share of the answers":
-            [np.abs(gaps).mean()],
+        "the gaps cancel: take the absolute value within each bin, before you add": [
+            weights @ gaps,
+            -(weights @ gaps),
+            abs(weights @ gaps),
+        ],
+        "every bin counts the same here; weigh each by its share of the answers": [
+            np.abs(gaps).mean()
+        ],
         "add the gaps weighted by share, not bare": [np.abs(gaps).sum()],
         "this is the largest gap; wanted is the weighted mean": [np.abs(gaps).max()],
         "do not square the gaps": [weights @ gaps**2, np.sqrt(weights @ gaps**2)],
-        "confidence is the largest probability of a row, not that of the true class":
-            [true_weights @ np.abs(true_gaps), of_true.mean()],
-        "without bins only the overall gap is seen; make bins of confidence first":
-            [np.abs(right - confidence).mean()],
+        "confidence is the largest probability of a row, not that of the true class": [
+            true_weights @ np.abs(true_gaps),
+            of_true.mean(),
+        ],
+        "without bins only the overall gap is seen; make bins of confidence first": [
+            np.abs(right - confidence).mean()
+        ],
     }
     recognise(answer, slips, rtol=1e-6)
     close(answer, weights @ np.abs(gaps), "the weighted mean of the gaps in 8 bins")
@@ -129,16 +136,24 @@ def check_precision_at_k(function):
     euclidean = 2 * inner - squares[:, None] - squares
     slips = {
         "every row is its own nearest neighbour; leave it out": [
-            _precision(cosine, labels, 4, own=True), _precision(euclidean, labels, 4, own=True)],
-        "this is with Euclidean distance; cosine similarity divides each row by its length":
-            [_precision(euclidean, labels, 4)],
-        "the inner product is not yet the cosine: divide each row by its length":
-            [_precision(inner, labels, 4), _precision(inner, labels, 4, own=True)],
-        "these are the farthest rows: similarity is sorted the wrong way round":
-            [_precision(-cosine, labels, 4), _precision(-cosine, labels, 4, own=True)],
+            _precision(cosine, labels, 4, own=True),
+            _precision(euclidean, labels, 4, own=True),
+        ],
+        "this is with Euclidean distance; cosine similarity divides each row by its length": [
+            _precision(euclidean, labels, 4)
+        ],
+        "the inner product is not yet the cosine: divide each row by its length": [
+            _precision(inner, labels, 4),
+            _precision(inner, labels, 4, own=True),
+        ],
+        "these are the farthest rows: similarity is sorted the wrong way round": [
+            _precision(-cosine, labels, 4),
+            _precision(-cosine, labels, 4, own=True),
+        ],
         "you look at one neighbour too few": [_precision(cosine, labels, 3)],
-        "count neighbours, not whether most of them agree":
-            [_precision(cosine, labels, 4, vote=True)],
+        "count neighbours, not whether most of them agree": [
+            _precision(cosine, labels, 4, vote=True)
+        ],
     }
     recognise(answer, slips, rtol=1e-6)
     close(answer, _precision(cosine, labels, 4), "the share of 4 neighbours with the same label")

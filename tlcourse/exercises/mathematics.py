@@ -99,8 +99,9 @@ def check_pull(function):
     X, y, start, alpha = rng.normal(size=(8, 4)), rng.normal(size=8), rng.normal(size=4), 0.7
 
     def solve(scale=1 / 8, center=1.0, strength=alpha):
-        return np.linalg.solve(scale * X.T @ X + strength * np.eye(4),
-                               scale * X.T @ y + center * strength * start)
+        return np.linalg.solve(
+            scale * X.T @ X + strength * np.eye(4), scale * X.T @ y + center * strength * start
+        )
 
     answer = np.asarray(call(function, X, y, start, alpha), dtype=float)
     if answer.shape != (4,):
@@ -116,4 +117,3 @@ def check_pull(function):
     if not np.allclose(answer, solve()):
         raise Hint("the gradient 2/n X'(Xw - y) + 2 alpha (w - start) is not zero at your answer.")
     print("Right.")
-

@@ -56,13 +56,16 @@ def check_interpolate(function):
     """
     rng = np.random.default_rng(0)
     shapes = {"conv.weight": (2, 3), "norm.running_mean": (4,), "head.bias": (2,)}
-    start, end = ({name: rng.normal(size=shape) for name, shape in shapes.items()}
-                  for _ in range(2))
+    start, end = (
+        {name: rng.normal(size=shape) for name, shape in shapes.items()} for _ in range(2)
+    )
     kept = {name: array.copy() for name, array in start.items()}
     answer = call(function, start, end, 0.25)
     if not isinstance(answer, dict) or set(answer) != set(shapes):
-        raise Hint("return a dict with the same names as the two nets, every one of them: "
-                   "BatchNorm's statistics belong to the net as well.")
+        raise Hint(
+            "return a dict with the same names as the two nets, every one of them: "
+            "BatchNorm's statistics belong to the net as well."
+        )
     if not all(np.array_equal(start[name], kept[name]) for name in shapes):
         raise Hint("your function changes the starting net; make new arrays.")
     if all(np.allclose(answer[name], 0.75 * end[name] + 0.25 * start[name]) for name in shapes):
@@ -95,8 +98,9 @@ def check_merge_lora(function):
     if not np.array_equal(weight, kept):
         raise Hint("your function changes the weight that it was given; return a new array.")
     if answer.shape != (5, 7):
-        raise Hint(f"the merged weight has the shape of the weight, (5, 7); yours is "
-                   f"{answer.shape}.")
+        raise Hint(
+            f"the merged weight has the shape of the weight, (5, 7); yours is {answer.shape}."
+        )
     if np.allclose(answer, 3.0 * change):
         raise Hint("that is the change alone; add it to the weight.")
     if np.allclose(answer, weight + change):

@@ -27,8 +27,12 @@ def check_leaked(function):
     rng = np.random.default_rng(0)
     pictures = [rng.integers(0, 256, (4, 6, 3), dtype=np.uint8) for _ in range(5)]
     train = {"a.png": pictures[0], "b.png": pictures[1], "c.png": pictures[2]}
-    test = {"z.png": pictures[1].copy(), "a.png": pictures[3], "d.png": pictures[0].copy(),
-            "turned.png": np.ascontiguousarray(pictures[2].reshape(6, 4, 3))}
+    test = {
+        "z.png": pictures[1].copy(),
+        "a.png": pictures[3],
+        "d.png": pictures[0].copy(),
+        "turned.png": np.ascontiguousarray(pictures[2].reshape(6, 4, 3)),
+    }
     answer = list(call(function, train, test))
     if "a.png" in answer:
         raise Hint("'a.png' is another picture on each side; compare pixels, not names.")
@@ -68,11 +72,14 @@ def check_recall_and_precision(function):
     if np.allclose(recall, wanted[1], equal_nan=True):
         raise Hint("recall and precision are exchanged: recall divides by the row, the true class.")
     if not np.allclose(recall, wanted[0]):
-        raise Hint(f"recall is the diagonal over the row sums, {wanted[0].tolist()}; yours: "
-                   f"{recall.tolist()}.")
+        raise Hint(
+            f"recall is the diagonal over the row sums, {wanted[0].tolist()}; yours: "
+            f"{recall.tolist()}."
+        )
     if not np.isnan(precision[2]):
-        raise Hint(f"the last class is never predicted, so its precision is NaN, not "
-                   f"{precision[2]}.")
+        raise Hint(
+            f"the last class is never predicted, so its precision is NaN, not {precision[2]}."
+        )
     if not np.allclose(precision, wanted[1], equal_nan=True):
         raise Hint(f"precision is the diagonal over the column sums; yours: {precision.tolist()}.")
     print("Right.")

@@ -23,12 +23,18 @@ def check_output_size(function):
     Hint
         If an answer is wrong.
     """
-    expect(call(function, 32, 3, 1, 1), 32, "3x3 with padding 1 keeps the size: padding is added "
-            "on both sides")
+    expect(
+        call(function, 32, 3, 1, 1),
+        32,
+        "3x3 with padding 1 keeps the size: padding is added on both sides",
+    )
     expect(call(function, 32, 2, 2), 16, "a maximum over 2x2 with stride 2 halves the size")
     expect(call(function, 7, 3), 5, "without padding a 3x3 kernel fits at 5 of 7 places")
-    expect(call(function, 224, 7, 2, 3), 112, "ResNet's first layer; round down, as the kernel "
-            "must fit whole")
+    expect(
+        call(function, 224, 7, 2, 3),
+        112,
+        "ResNet's first layer; round down, as the kernel must fit whole",
+    )
     expect(call(function, 7, 2, 2), 3, "the last column of 7 has no partner: round down")
     print("Right.")
 
@@ -84,10 +90,18 @@ def check_share_copied(function):
     Hint
         If an answer is wrong.
     """
-    source = {"a": np.zeros((4, 5)), "b": np.zeros(10), "head": np.zeros((26, 4)),
-              "extra": np.zeros(1000)}
-    target = {"a": np.zeros((4, 5)), "b": np.zeros(10), "head": np.zeros((10, 4)),
-              "new": np.zeros(30)}
+    source = {
+        "a": np.zeros((4, 5)),
+        "b": np.zeros(10),
+        "head": np.zeros((26, 4)),
+        "extra": np.zeros(1000),
+    }
+    target = {
+        "a": np.zeros((4, 5)),
+        "b": np.zeros(10),
+        "head": np.zeros((10, 4)),
+        "new": np.zeros(30),
+    }
     answer = call(function, source, target)
     if np.isclose(answer, 70 / 100):
         raise Hint("the head has the same name and another shape; it cannot be copied.")

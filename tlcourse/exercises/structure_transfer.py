@@ -32,8 +32,10 @@ def check_widen(function):
         raise Hint("return the two matrices of the wider net.")
     wide, read = map(np.asarray, answer)
     if wide.shape != (6, 4) or read.shape != (2, 6):
-        raise Hint(f"six hidden units need matrices of shapes (6, 4) and (2, 6); yours are "
-                   f"{wide.shape} and {read.shape}.")
+        raise Hint(
+            f"six hidden units need matrices of shapes (6, 4) and (2, 6); yours are "
+            f"{wide.shape} and {read.shape}."
+        )
     if not np.allclose(wide, first[origin]):
         raise Hint("each new unit is an unchanged copy of the old one that origin names.")
     inputs = rng.normal(size=(4, 20))
@@ -42,8 +44,10 @@ def check_widen(function):
     if np.allclose(read, second[:, origin]):
         raise Hint("a unit that stands twice is counted twice: divide what is read from it.")
     if not np.allclose(given, wanted):
-        raise Hint("the wider net computes something else. Divide what is read from a unit by how "
-                   "often *that* unit stands in origin.")
+        raise Hint(
+            "the wider net computes something else. Divide what is read from a unit by how "
+            "often *that* unit stands in origin."
+        )
     print("Right.")
 
 
@@ -115,11 +119,11 @@ def check_soft_loss(function):
         raise Hint("return one number, the mean over the examples.")
     known = {
         divergence(p, q): "the gradient of this shrinks with the squared temperature: multiply "
-                          "by temperature ** 2.",
+        "by temperature ** 2.",
         9 * divergence(q, p): "teacher and student are swapped: KL(teacher || student).",
         9 * 6 * divergence(p, q): "take the mean over the examples, not the sum.",
         9 * divergence(soft(teacher, 1), soft(student, 1)): "divide both logits by the "
-                                                            "temperature before the softmax.",
+        "temperature before the softmax.",
     }
     for value, hint in known.items():
         if np.isclose(answer, value):

@@ -11,8 +11,10 @@ import numpy as np
 from tlcourse import scores as package
 from tlcourse.exercises.hints import Hint, call, close, number, recognise
 
-_NOT_FINITE = ("a pair that never occurs has no logarithm: leave it out, and do not divide by a "
-               "class that is never answered.")
+_NOT_FINITE = (
+    "a pair that never occurs has no logarithm: leave it out, and do not divide by a "
+    "class that is never answered."
+)
 
 
 def check_nce(function):
@@ -40,12 +42,17 @@ def check_nce(function):
     entropy, of_labels, of_source = map(_entropy, (joint, joint.sum(axis=0), joint.sum(axis=1)))
     slips = {
         "the sign is turned round: NCE is at most 0": [-right],
-        "this is the entropy of the answers given the labels; turn the condition round":
-            [of_labels - entropy, entropy - of_labels],
-        "this is the joint entropy; divide each pair by the share of its source class":
-            [-entropy, entropy],
-        "this is the mutual information; NCE leaves the entropy of the labels out":
-            [of_labels + of_source - entropy],
+        "this is the entropy of the answers given the labels; turn the condition round": [
+            of_labels - entropy,
+            entropy - of_labels,
+        ],
+        "this is the joint entropy; divide each pair by the share of its source class": [
+            -entropy,
+            entropy,
+        ],
+        "this is the mutual information; NCE leaves the entropy of the labels out": [
+            of_labels + of_source - entropy
+        ],
         "take natural logarithms": [right / np.log(2), right / np.log(10)],
         "this is a sum over pictures; NCE is a mean": [200 * right],
         "weigh each pair by its share of the pictures": [_unweighted(joint)],
@@ -79,16 +86,21 @@ def check_leep(function):
     turned = joint / joint.sum(axis=1, keepdims=True)
     slips = {
         "the sign is turned round: LEEP is at most 0": [-right],
-        "these are the hard answers of NCE; LEEP uses the probabilities":
-            [package.nce(theta.argmax(axis=1), labels)],
-        "this is P(z | y): normalise over the target classes, for each z":
-            [np.log((theta * turned[labels]).sum(axis=1)).mean()],
-        "P(y, z) still has to be divided by P(z)":
-            [np.log((theta * joint[labels]).sum(axis=1)).mean()],
-        "the logarithm belongs outside the sum over z":
-            [(theta * np.log(given[labels])).sum(axis=1).mean()],
-        "take the mean of the logarithms, not the logarithm of the mean":
-            [np.log((theta * given[labels]).sum(axis=1).mean())],
+        "these are the hard answers of NCE; LEEP uses the probabilities": [
+            package.nce(theta.argmax(axis=1), labels)
+        ],
+        "this is P(z | y): normalise over the target classes, for each z": [
+            np.log((theta * turned[labels]).sum(axis=1)).mean()
+        ],
+        "P(y, z) still has to be divided by P(z)": [
+            np.log((theta * joint[labels]).sum(axis=1)).mean()
+        ],
+        "the logarithm belongs outside the sum over z": [
+            (theta * np.log(given[labels])).sum(axis=1).mean()
+        ],
+        "take the mean of the logarithms, not the logarithm of the mean": [
+            np.log((theta * given[labels]).sum(axis=1).mean())
+        ],
         "this is a sum over pictures; LEEP is a mean": [150 * right],
         "take natural logarithms": [right / np.log(2), right / np.log(10)],
         "take the logarithm": [(theta * given[labels]).sum(axis=1).mean()],
@@ -119,14 +131,19 @@ def check_regret(function):
     slips = {
         "the sign is turned round: a regret is never negative": [-0.08],
         "this trusts the lowest score; higher is more transferable": [0.91 - 0.52],
-        "the names stand in another order in the two dicts: look up by name, not by place":
-            [0.91 - values[list(scores).index("b")], 0.0],
-        "compare with the best measurement, not with the mean":
-            [np.mean(values) - 0.83, 0.83 - np.mean(values)],
+        "the names stand in another order in the two dicts: look up by name, not by place": [
+            0.91 - values[list(scores).index("b")],
+            0.0,
+        ],
+        "compare with the best measurement, not with the mean": [
+            np.mean(values) - 0.83,
+            0.83 - np.mean(values),
+        ],
         "compare measurements, not scores": [0.91 - -0.4, -0.4 - -0.9],
         "give the difference, not its share of the best": [0.08 / 0.91, 0.83 / 0.91],
-        "this is the accuracy of the trusted source; the regret is what is missing to the best":
-            [0.83],
+        "this is the accuracy of the trusted source; the regret is what is missing to the best": [
+            0.83
+        ],
     }
     recognise(answer, slips, rtol=1e-6)
     close(answer, 0.91 - 0.83, "the best measurement minus that of the highest score")
@@ -144,6 +161,7 @@ def _entropy(shares):
 
 def _unweighted(joint):
     """Return the sum of log P(y | z) over the pairs that occur."""
-    given = joint / np.where(joint.sum(axis=1, keepdims=True) > 0,
-                             joint.sum(axis=1, keepdims=True), 1)
+    given = joint / np.where(
+        joint.sum(axis=1, keepdims=True) > 0, joint.sum(axis=1, keepdims=True), 1
+    )
     return np.log(given[given > 0]).sum()

@@ -19,17 +19,29 @@ def check_labels_needed(function):
         If an answer is wrong.
     """
     budgets, accuracies = [1, 2, 5, 10, 20], [0.5, 0.7, 0.9, 0.88, 0.95]
-    expect(call(function, budgets, accuracies, 0.65), 2,
-            "at level 0.65 with accuracies [0.5, 0.7, 0.9, ...], two labels are enough")
-    expect(call(function, budgets, accuracies, 0.9), 5,
-            "the level is reached when the accuracy is equal to it; use >=, and take the first "
-            "budget that reaches it even if a later one falls below again")
-    expect(call(function, budgets, accuracies, 0.99), None,
-            "if no budget reaches the level, the answer is None: you must not guess beyond what "
-            "was measured")
-    expect(call(function, budgets[::-1], accuracies[::-1], 0.65), 2,
-            "the budgets may come in any order; 'smallest' means the smallest budget, not the "
-            "first in the list")
+    expect(
+        call(function, budgets, accuracies, 0.65),
+        2,
+        "at level 0.65 with accuracies [0.5, 0.7, 0.9, ...], two labels are enough",
+    )
+    expect(
+        call(function, budgets, accuracies, 0.9),
+        5,
+        "the level is reached when the accuracy is equal to it; use >=, and take the first "
+        "budget that reaches it even if a later one falls below again",
+    )
+    expect(
+        call(function, budgets, accuracies, 0.99),
+        None,
+        "if no budget reaches the level, the answer is None: you must not guess beyond what "
+        "was measured",
+    )
+    expect(
+        call(function, budgets[::-1], accuracies[::-1], 0.65),
+        2,
+        "the budgets may come in any order; 'smallest' means the smallest budget, not the "
+        "first in the list",
+    )
     print("Right.")
 
 

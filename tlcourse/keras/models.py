@@ -268,8 +268,14 @@ def _small_cnn(size):
     x = Preprocess(size, 1, "small-cnn", name="preprocess")(inputs)
     start = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=0)
     for block, channels in enumerate((16, 32, 64, 128), start=1):
-        x = layers.Conv2D(channels, 3, padding="same", use_bias=False, kernel_initializer=start,
-                          name=f"block{block}_conv")(x)
+        x = layers.Conv2D(
+            channels,
+            3,
+            padding="same",
+            use_bias=False,
+            kernel_initializer=start,
+            name=f"block{block}_conv",
+        )(x)
         x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"block{block}_norm")(x)
         x = layers.ReLU(name=f"block{block}_relu")(x)
         x = layers.MaxPooling2D(2, name=f"block{block}_pool")(x)
@@ -279,8 +285,9 @@ def _small_cnn(size):
 
 def _load_course_weights(net, weights):
     """Put a checkpoint of the PyTorch door into the small net."""
-    if weights == "imagenet" or (weights in course_weights.names()
-                                 and course_weights.card(weights)["net"] != "small-cnn"):
+    if weights == "imagenet" or (
+        weights in course_weights.names() and course_weights.card(weights)["net"] != "small-cnn"
+    ):
         raise ValueError(f"'small-cnn' has no weights {weights!r}; use 'letters' or a file.")
     if weights not in course_weights.names():
         _load_file(net, weights)
@@ -291,8 +298,11 @@ def _load_course_weights(net, weights):
         kernel = arrays[prefix + "conv.weight"].transpose(2, 3, 1, 0)  # (h, w, in, out)
         net.get_layer(f"block{block}_conv").set_weights([kernel])
         net.get_layer(f"block{block}_norm").set_weights(
-            [arrays[prefix + f"norm.{part}"]
-             for part in ("weight", "bias", "running_mean", "running_var")])
+            [
+                arrays[prefix + f"norm.{part}"]
+                for part in ("weight", "bias", "running_mean", "running_var")
+            ]
+        )
 
 
 def _application(name, weights, size, seed):
@@ -301,8 +311,12 @@ def _application(name, weights, size, seed):
     scaled = Preprocess(size, 3, name, name="preprocess")(inputs)
     make = getattr(keras.applications, name)
     try:
-        net = make(include_top=False, pooling="avg", input_tensor=scaled,
-                   weights="imagenet" if weights == "imagenet" else None)
+        net = make(
+            include_top=False,
+            pooling="avg",
+            input_tensor=scaled,
+            weights="imagenet" if weights == "imagenet" else None,
+        )
     except OSError as error:
         raise FileNotFoundError(
             f"the ImageNet weights of {name!r} are not on this computer and could not be fetched "

@@ -108,8 +108,10 @@ def fit(
     best, weights = None, None
     with tf.device(device_name(device)), tqdm(total=total, disable=not progress) as bar:
         groups = _optimisers(model, lr, weight_decay)
-        history = History(trained_parameters=count_parameters(model, trainable=True),
-                          device=device_name(device) or "auto")
+        history = History(
+            trained_parameters=count_parameters(model, trainable=True),
+            device=device_name(device) or "auto",
+        )
         update = _compiled_step(model, groups, train, loss, penalty, augment)
         while history.steps < total:
             parts = np.array_split(order.permutation(len(train)), batches)[: total - history.steps]
@@ -151,6 +153,7 @@ def one_cycle(step, total, peak):
         PyTorch's ``OneCycleLR`` with its defaults (Smith and Topin, 2018), without its cycle of
         momentum.
     """
+
     def cosine(begin, end, share):
         return end + (begin - end) / 2 * (1 + np.cos(np.pi * share))
 
@@ -191,8 +194,10 @@ def predict(model, inputs, *, batch_size=256, device="auto"):
         )
     with tf.device(device_name(device)):
         # called eagerly: compiled, each model and each size of a last batch would be traced anew
-        parts = [model(tf.constant(inputs[start : start + batch_size]), training=False).numpy()
-                 for start in range(0, len(inputs), batch_size)]
+        parts = [
+            model(tf.constant(inputs[start : start + batch_size]), training=False).numpy()
+            for start in range(0, len(inputs), batch_size)
+        ]
     return np.concatenate(parts).astype(np.float32, copy=False)
 
 
@@ -295,10 +300,12 @@ def _compiled_step(model, groups, train, loss, penalty, augment):
     """Compile one update: forward, loss, gradients, and each optimiser's step."""
     variables = [variable for _, _, members in groups for variable in members]
 
-    @tf.function(input_signature=[
-        tf.TensorSpec((None, *train.inputs.shape[1:]), tf.float32),
-        tf.TensorSpec((None,), tf.int64),
-    ])
+    @tf.function(
+        input_signature=[
+            tf.TensorSpec((None, *train.inputs.shape[1:]), tf.float32),
+            tf.TensorSpec((None,), tf.int64),
+        ]
+    )
     def update(inputs, labels):
         if augment is not None:
             inputs = augment(inputs)

@@ -44,13 +44,20 @@ def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_
         If the method is unknown, ``last`` does not go with it, or there are fewer updates than
         phases.
     """
-    methods = {"full": _train_all, "head": _train_head, "last": _train_last,
-               "gradual": _train_gradually, "lp-ft": _probe_then_train}
+    methods = {
+        "full": _train_all,
+        "head": _train_head,
+        "last": _train_last,
+        "gradual": _train_gradually,
+        "lp-ft": _probe_then_train,
+    }
     if method not in methods:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(methods)}.")
     if (last is not None) != (method == "last"):
-        raise ValueError(f"last is {last!r} and method {method!r}; 'last' needs a number of "
-                         "layers, such as last=2, and the other methods take none.")
+        raise ValueError(
+            f"last is {last!r} and method {method!r}; 'last' needs a number of "
+            "layers, such as last=2, and the other methods take none."
+        )
     if method == "last":
         fit_options["last"] = last
     return methods[method](model, train, validation, **fit_options)
@@ -78,8 +85,9 @@ def _train_head(model, train, validation, *, augment=None, device="auto", **fit_
     ]
     extracting = perf_counter() - start
     features = keras.Input(model.backbone.output_shape[1:])
-    history = fit(keras.Model(features, model.head(features)), *domains, device=device,
-                  **fit_options)
+    history = fit(
+        keras.Model(features, model.head(features)), *domains, device=device, **fit_options
+    )
     history.seconds += extracting
     return history
 
@@ -105,8 +113,15 @@ def _train_gradually(
     whole = History()
     for phase, share in enumerate(np.array_split(np.arange(total), phases)):
         unfreeze_last(model, phase + 1)
-        part = fit(model, train, validation, steps=len(share), batch_size=batch_size,
-                   seed=seed + phase, **fit_options)
+        part = fit(
+            model,
+            train,
+            validation,
+            steps=len(share),
+            batch_size=batch_size,
+            seed=seed + phase,
+            **fit_options,
+        )
         if part.best_epoch is not None:
             whole.best_epoch = len(whole.loss) + part.best_epoch
         for name in ("loss", "validation_loss", "validation_accuracy"):

@@ -58,8 +58,18 @@ def transfer_gain(table, strategy, baseline, *, confidence=0.95, resamples=10_00
     for budget, sample in differences.groupby(level="budget"):
         sample = sample.to_numpy()
         low, high = _interval(sample, confidence, resamples, seed)
-        gains.append((strategy, baseline, budget, sample.mean(), low, high, len(sample),
-                      int((sample > 0).sum())))
+        gains.append(
+            (
+                strategy,
+                baseline,
+                budget,
+                sample.mean(),
+                low,
+                high,
+                len(sample),
+                int((sample > 0).sum()),
+            )
+        )
     columns = ["strategy", "baseline", "budget", "gain", "low", "high", "n", "wins"]
     return pd.DataFrame(gains, columns=columns)
 
@@ -220,7 +230,11 @@ def _interval(sample, confidence, resamples, seed):
     if np.ptp(sample) == 0:
         return sample.mean(), sample.mean()
     result = stats.bootstrap(
-        (sample,), np.mean, n_resamples=resamples, confidence_level=confidence,
-        method="percentile", rng=np.random.default_rng(seed),
+        (sample,),
+        np.mean,
+        n_resamples=resamples,
+        confidence_level=confidence,
+        method="percentile",
+        rng=np.random.default_rng(seed),
     )
     return tuple(result.confidence_interval)

@@ -164,8 +164,14 @@ def _run_trial(trial, strategy, domain, sizes):
             )
         measured = _evaluate(fitted.predict, test)
         checked = _evaluate(fitted.predict, validation) if len(validation) else None
-        row = (*trial, measured.accuracy, measured.balanced_accuracy,
-               checked and checked.accuracy, seconds, int(fitted.trained_parameters))
+        row = (
+            *trial,
+            measured.accuracy,
+            measured.balanced_accuracy,
+            checked and checked.accuracy,
+            seconds,
+            int(fitted.trained_parameters),
+        )
     except Exception as error:
         raise TrialError(
             f"strategy {trial.strategy!r} failed at budget {trial.budget}, seed {trial.seed}: "

@@ -266,7 +266,9 @@ def _torchvision_backbone(name, weights, size):
     feature_dim = _take_out_classifier(net)
     scale = published.transforms()
     preprocess = Preprocess(
-        size or scale.crop_size[0], 3, getattr(scale, "mean", _IMAGENET_MEAN),
+        size or scale.crop_size[0],
+        3,
+        getattr(scale, "mean", _IMAGENET_MEAN),
         getattr(scale, "std", _IMAGENET_STD),
     )
     return Backbone(name, preprocess, net, feature_dim)
@@ -274,8 +276,11 @@ def _torchvision_backbone(name, weights, size):
 
 def _take_out_classifier(net):
     """Replace the last layer with 1,000 outputs by the identity; return its input length."""
-    layers = {name: layer for name, layer in net.named_modules()
-              if getattr(layer, "out_features", getattr(layer, "out_channels", None)) == 1000}
+    layers = {
+        name: layer
+        for name, layer in net.named_modules()
+        if getattr(layer, "out_features", getattr(layer, "out_channels", None)) == 1000
+    }
     name, layer = list(layers.items())[-1]
     parent, _, child = name.rpartition(".")
     setattr(net.get_submodule(parent), child, nn.Identity())
@@ -336,23 +341,27 @@ def _as_tensors(arrays):
 
 def _convolution_block(channels_in, channels_out):
     """3x3 convolution, BatchNorm, ReLU, and maximum over 2x2: half the height and width."""
-    return nn.Sequential(OrderedDict(
-        conv=nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
-        norm=nn.BatchNorm2d(channels_out),
-        relu=nn.ReLU(),
-        pool=nn.MaxPool2d(2),
-    ))
+    return nn.Sequential(
+        OrderedDict(
+            conv=nn.Conv2d(channels_in, channels_out, 3, padding=1, bias=False),
+            norm=nn.BatchNorm2d(channels_out),
+            relu=nn.ReLU(),
+            pool=nn.MaxPool2d(2),
+        )
+    )
 
 
 def _small_cnn():
     """Four convolution blocks and an average over space: 32x32 grey to 128 features."""
-    body = nn.Sequential(OrderedDict(
-        block1=_convolution_block(1, 16),  # (n, 16, 16, 16)
-        block2=_convolution_block(16, 32),  # (n, 32, 8, 8)
-        block3=_convolution_block(32, 64),  # (n, 64, 4, 4)
-        block4=_convolution_block(64, 128),  # (n, 128, 2, 2)
-        pool=nn.AdaptiveAvgPool2d(1),  # (n, 128, 1, 1)
-    ))
+    body = nn.Sequential(
+        OrderedDict(
+            block1=_convolution_block(1, 16),  # (n, 16, 16, 16)
+            block2=_convolution_block(16, 32),  # (n, 32, 8, 8)
+            block3=_convolution_block(32, 64),  # (n, 64, 4, 4)
+            block4=_convolution_block(64, 128),  # (n, 128, 2, 2)
+            pool=nn.AdaptiveAvgPool2d(1),  # (n, 128, 1, 1)
+        )
+    )
     return body, 128
 
 
@@ -365,10 +374,12 @@ class _ResidualBlock(nn.Module):
         self.norm1 = nn.BatchNorm2d(channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1, bias=False)
         self.norm2 = nn.BatchNorm2d(channels_out)
-        self.shortcut = nn.Sequential(OrderedDict(
-            conv=nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False),
-            norm=nn.BatchNorm2d(channels_out),
-        ))
+        self.shortcut = nn.Sequential(
+            OrderedDict(
+                conv=nn.Conv2d(channels_in, channels_out, 1, stride=2, bias=False),
+                norm=nn.BatchNorm2d(channels_out),
+            )
+        )
 
     def forward(self, x):
         """Map ``(n, channels_in, h, w)`` to ``(n, channels_out, h / 2, w / 2)``."""
@@ -379,17 +390,21 @@ class _ResidualBlock(nn.Module):
 
 def _small_resnet():
     """Strided convolution, three residual blocks, average: 64x64 colour to 128 features."""
-    body = nn.Sequential(OrderedDict(
-        stem=nn.Sequential(OrderedDict(
-            conv=nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),
-            norm=nn.BatchNorm2d(16),
-            relu=nn.ReLU(),
-        )),  # (n, 16, 32, 32)
-        block1=_ResidualBlock(16, 32),  # (n, 32, 16, 16)
-        block2=_ResidualBlock(32, 64),  # (n, 64, 8, 8)
-        block3=_ResidualBlock(64, 128),  # (n, 128, 4, 4)
-        pool=nn.AdaptiveAvgPool2d(1),  # (n, 128, 1, 1)
-    ))
+    body = nn.Sequential(
+        OrderedDict(
+            stem=nn.Sequential(
+                OrderedDict(
+                    conv=nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False),
+                    norm=nn.BatchNorm2d(16),
+                    relu=nn.ReLU(),
+                )
+            ),  # (n, 16, 32, 32)
+            block1=_ResidualBlock(16, 32),  # (n, 32, 16, 16)
+            block2=_ResidualBlock(32, 64),  # (n, 64, 8, 8)
+            block3=_ResidualBlock(64, 128),  # (n, 128, 4, 4)
+            pool=nn.AdaptiveAvgPool2d(1),  # (n, 128, 1, 1)
+        )
+    )
     return body, 128
 
 

@@ -36,7 +36,7 @@ def source_parts(name):
     recipe = weights.RECIPES[name]
     domain = data.load(recipe["domain"], n=recipe["examples"], seed=recipe["seed"])
     rows = np.arange(len(domain))  # rendered in random order already
-    return domain.subset(rows[recipe["held_out"]:]), domain.subset(rows[: recipe["held_out"]])
+    return domain.subset(rows[recipe["held_out"] :]), domain.subset(rows[: recipe["held_out"]])
 
 
 def pretrain(name, folder, *, progress=True):

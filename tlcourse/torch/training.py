@@ -113,8 +113,8 @@ def fit(
     batches = -(-len(train) // batch_size)
     total = epochs * batches if steps is None else steps
     optimiser, schedule = make_optimiser(model, lr, weight_decay, total)
-    history = History(trained_parameters=count_parameters(model, trainable=True),
-                      device=str(device))
+    trained = count_parameters(model, trainable=True)
+    history = History(trained_parameters=trained, device=str(device))
     keeper = _BestWeights(patience)
     order = np.random.default_rng(seed)
     start = perf_counter()

@@ -57,13 +57,20 @@ def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_
     ACL 2018, section 3.3. "lp-ft": Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can
     Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022.
     """
-    methods = {"full": _train_all, "head": _train_head, "last": _train_last,
-               "gradual": _train_gradually, "lp-ft": _probe_then_train}
+    methods = {
+        "full": _train_all,
+        "head": _train_head,
+        "last": _train_last,
+        "gradual": _train_gradually,
+        "lp-ft": _probe_then_train,
+    }
     if method not in methods:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(methods)}.")
     if (last is not None) != (method == "last"):
-        raise ValueError(f"last is {last!r} and method {method!r}; 'last' needs a number of "
-                         "layers, such as last=2, and the other methods take none.")
+        raise ValueError(
+            f"last is {last!r} and method {method!r}; 'last' needs a number of "
+            "layers, such as last=2, and the other methods take none."
+        )
     if method == "last":
         fit_options["last"] = last
     return methods[method](model, train, validation, **fit_options)
@@ -117,8 +124,15 @@ def _train_gradually(
     whole = History()
     for phase, share in enumerate(np.array_split(np.arange(total), phases)):
         unfreeze_last(model, phase + 1)
-        part = fit(model, train, validation, steps=len(share), batch_size=batch_size,
-                   seed=seed + phase, **fit_options)
+        part = fit(
+            model,
+            train,
+            validation,
+            steps=len(share),
+            batch_size=batch_size,
+            seed=seed + phase,
+            **fit_options,
+        )
         if part.best_epoch is not None:
             whole.best_epoch = len(whole.loss) + part.best_epoch
         for name in ("loss", "validation_loss", "validation_accuracy"):

@@ -137,8 +137,14 @@ def find(net, *suffixes):
             f"TLCOURSE_WEIGHTS is {str(folder)!r}, which is no folder; name the folder with your "
             "weights files, or unset it."
         )
-    return next((path for path in sorted(folder.iterdir())
-                 if path.name.startswith(net) and path.suffix in suffixes), None)
+    return next(
+        (
+            path
+            for path in sorted(folder.iterdir())
+            if path.name.startswith(net) and path.suffix in suffixes
+        ),
+        None,
+    )
 
 
 def _file(name, suffix):

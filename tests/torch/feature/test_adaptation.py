@@ -74,7 +74,7 @@ def test_the_reversed_gradient_is_minus_the_finite_difference():
     for place in range(3):
         nudge = torch.zeros_like(x)
         nudge[0, place] = 1e-6
-        slope = (torch.tanh((x + nudge) @ weight).sum() - torch.tanh((x - nudge) @ weight).sum())
+        slope = torch.tanh((x + nudge) @ weight).sum() - torch.tanh((x - nudge) @ weight).sum()
         assert x.grad[0, place].item() == pytest.approx(-0.7 * slope.item() / 2e-6, rel=1e-6)
     assert torch.equal(tl.reverse_gradient(x, 0.7), x)
 
@@ -104,8 +104,10 @@ def test_a_weight_brings_the_features_together(method):
     for weight in (0, 300 if method == "deep-coral" else 5):
         net = model()
         tl.adapt(net, SOURCE, TARGET.inputs, method=method, weight=weight, steps=60, batch_size=32)
-        features = [torch.tensor(tl.extract_features(net, inputs))
-                    for inputs in (SOURCE.inputs, TARGET.inputs)]
+        features = [
+            torch.tensor(tl.extract_features(net, inputs))
+            for inputs in (SOURCE.inputs, TARGET.inputs)
+        ]
         distance = tl.coral_loss if method == "deep-coral" else tl.mk_mmd_loss
         gaps.append(distance(*features).item())
     assert gaps[1] < gaps[0] / 2
@@ -148,11 +150,19 @@ def test_frozen_layers_stay_frozen():
     ],
 )
 def test_bad_arguments_are_refused(changes, error, reason):
-    arguments = {"model": model(), "source": SOURCE, "target_inputs": TARGET.inputs,
-                 "method": "dan"} | changes
+    arguments = {
+        "model": model(),
+        "source": SOURCE,
+        "target_inputs": TARGET.inputs,
+        "method": "dan",
+    } | changes
     with pytest.raises(error, match=reason):
-        tl.adapt(arguments.pop("model"), arguments.pop("source"), arguments.pop("target_inputs"),
-                 **arguments)
+        tl.adapt(
+            arguments.pop("model"),
+            arguments.pop("source"),
+            arguments.pop("target_inputs"),
+            **arguments,
+        )
 
 
 # ---- skada as an independent yardstick
@@ -217,11 +227,22 @@ def skadas_accuracy(skada, method, net, source, target):
             return reverse.apply(features, 1.0)
 
     # skada's own discriminator ends in a softmax over one output: constant, without gradient
-    layers = [Reversal(), torch.nn.Linear(16, 128), torch.nn.ReLU(), torch.nn.Linear(128, 1),
-              torch.nn.Sigmoid(), torch.nn.Flatten(0)]
-    makers = {"deep-coral": (skada.DeepCoral, {}), "dan": (skada.DAN, {}),
-              "dann": (skada.DANN, {"num_features": 16,
-                                    "domain_classifier": torch.nn.Sequential(*layers)})}
+    layers = [
+        Reversal(),
+        torch.nn.Linear(16, 128),
+        torch.nn.ReLU(),
+        torch.nn.Linear(128, 1),
+        torch.nn.Sigmoid(),
+        torch.nn.Flatten(0),
+    ]
+    makers = {
+        "deep-coral": (skada.DeepCoral, {}),
+        "dan": (skada.DAN, {}),
+        "dann": (
+            skada.DANN,
+            {"num_features": 16, "domain_classifier": torch.nn.Sequential(*layers)},
+        ),
+    }
     make, options = makers[method]
     base = net.forward
     net.forward = lambda rows, sample_weight=None: base(rows)
@@ -231,9 +252,18 @@ def skadas_accuracy(skada, method, net, source, target):
     with warnings.catch_warnings(), torch.random.fork_rng():
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
-        learner = make(net, layer_name="backbone", batch_size=64, max_epochs=40, lr=3e-3,
-                       optimizer=torch.optim.AdamW, train_split=None, verbose=0, device="cpu",
-                       **options).fit(x, y, sample_domain=domain)
+        learner = make(
+            net,
+            layer_name="backbone",
+            batch_size=64,
+            max_epochs=40,
+            lr=3e-3,
+            optimizer=torch.optim.AdamW,
+            train_split=None,
+            verbose=0,
+            device="cpu",
+            **options,
+        ).fit(x, y, sample_domain=domain)
         rows = slice(len(source), None)
         predicted = learner.predict(x[rows], sample_domain=domain[rows])
         steps = sum(len(epoch["batches"]) for epoch in learner.history)
@@ -241,19 +271,30 @@ def skadas_accuracy(skada, method, net, source, target):
 
 
 @pytest.mark.parametrize(
-    ("method", "spread"), [("deep-coral", 0.02), ("dan", 0.02), ("dann", 0.06)])
+    ("method", "spread"), [("deep-coral", 0.02), ("dan", 0.02), ("dann", 0.06)]
+)
 def test_accuracy_is_not_below_skadas(skada, method, spread, monkeypatch):
     monkeypatch.setattr(  # skada's rate is constant
-        torch.optim.lr_scheduler, "OneCycleLR",
-        lambda optimiser, peaks, total_steps: torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0))
+        torch.optim.lr_scheduler,
+        "OneCycleLR",
+        lambda optimiser, peaks, total_steps: torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0),
+    )
     ours, theirs = [], []
     for seed in range(5):
         source, target = tilted(256, 0, seed), tilted(256, 2.5, seed + 10)
         nets = [tl.TransferModel(Columns(seed), 3, seed=seed) for _ in range(2)]
         accuracy, steps = skadas_accuracy(skada, method, nets[0], source, target)
         theirs.append(accuracy)
-        tl.adapt(nets[1], source, target.inputs, method=method, steps=steps, lr=3e-3, seed=seed,
-                 weight=1.0)  # skada's weight too
+        tl.adapt(
+            nets[1],
+            source,
+            target.inputs,
+            method=method,
+            steps=steps,
+            lr=3e-3,
+            seed=seed,
+            weight=1.0,
+        )  # skada's weight too
         ours.append(tl.evaluate(nets[1], target).accuracy)
     assert np.median(ours) > np.median(theirs) - spread, (ours, theirs)  # DANN fails now and then
 
@@ -312,8 +353,7 @@ def test_collapse_is_noticed_without_labels():
 
 
 def test_recall_is_by_class_and_needs_labels():
-    net = tl.linear_probe(
-        tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10), TARGET)
+    net = tl.linear_probe(tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10), TARGET)
     found = tl.diagnose(net, SOURCE, TARGET.inputs, target_labels=TARGET.labels)
     np.testing.assert_allclose(found.recall, tl.evaluate(net, TARGET).recall)
     assert not found.collapsed

@@ -38,8 +38,7 @@ class Counted(torch.nn.Module):
 def test_cached_features_equal_extracted_ones(digits, tmp_path):
     net = tl.backbone("small-cnn", weights="letters")
     cached = cached_features(net, digits, folder=tmp_path, batch_size=7)
-    np.testing.assert_allclose(
-        cached.inputs, tl.extract_features(net, digits.inputs), atol=1e-5)
+    np.testing.assert_allclose(cached.inputs, tl.extract_features(net, digits.inputs), atol=1e-5)
     np.testing.assert_array_equal(cached.labels, digits.labels)
     assert isinstance(cached.inputs, np.memmap)
 
@@ -77,7 +76,8 @@ def test_changed_labels_hit_and_are_the_new_ones(digits, tmp_path):
     cached_features(net, digits, folder=tmp_path)
     turned = Domain("turned", digits.inputs, 9 - digits.labels, digits.class_names)
     np.testing.assert_array_equal(
-        cached_features(net, turned, folder=tmp_path).labels, 9 - digits.labels)
+        cached_features(net, turned, folder=tmp_path).labels, 9 - digits.labels
+    )
     assert len(net.forwards) == 1
 
 
@@ -85,8 +85,9 @@ def test_inputs_may_be_memory_mapped(digits, tmp_path):
     np.save(tmp_path / "inputs.npy", digits.inputs)
     mapped = digits.with_inputs(np.load(tmp_path / "inputs.npy", mmap_mode="r"))
     net = Counted()
-    plain, from_disk = (cached_features(net, domain, folder=tmp_path)
-                        for domain in (digits, mapped))
+    plain, from_disk = (
+        cached_features(net, domain, folder=tmp_path) for domain in (digits, mapped)
+    )
     np.testing.assert_array_equal(plain.inputs, from_disk.inputs)
     assert len(net.forwards) == 1
 
@@ -136,12 +137,19 @@ def test_the_model_is_left_in_its_mode_and_features_are_those_of_evaluation(digi
 def test_layers_are_averaged_over_space(digits):
     model = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
     found = layer_features(
-        model, digits.inputs, ["backbone.body.block2", "backbone.body.block4", "backbone"],
-        batch_size=16)
+        model,
+        digits.inputs,
+        ["backbone.body.block2", "backbone.body.block4", "backbone"],
+        batch_size=16,
+    )
     assert {name: array.shape for name, array in found.items()} == {
-        "backbone.body.block2": (50, 32), "backbone.body.block4": (50, 128), "backbone": (50, 128)}
+        "backbone.body.block2": (50, 32),
+        "backbone.body.block4": (50, 128),
+        "backbone": (50, 128),
+    }
     np.testing.assert_allclose(
-        found["backbone.body.block4"], tl.extract_features(model, digits.inputs), atol=1e-5)
+        found["backbone.body.block4"], tl.extract_features(model, digits.inputs), atol=1e-5
+    )
     with pytest.raises(ValueError, match="layers has 'block9'"):
         layer_features(model, digits.inputs, ["block9"])
 

@@ -39,15 +39,18 @@ class Rows(torch.nn.Module):
 def test_the_autoencoder_learns_to_restore_and_its_features_beat_random_ones():
     random, trained = tl.backbone("small-cnn"), tl.backbone("small-cnn")
     history = pretrain_autoencoder(
-        trained, DIGITS.inputs, steps=120, lr=3e-3, batch_size=32, seed=0)
+        trained, DIGITS.inputs, steps=120, lr=3e-3, batch_size=32, seed=0
+    )
     everything_grey = DIGITS.inputs.var()
     assert history.loss[-1] < everything_grey / 2 < history.loss[0]
     assert not trained.training and history.steps == 120
     gains = []
     for seed in range(3):
         split = few_shot_split(DIGITS, 2, test_per_class=30, seed=seed)
-        scores = [tl.evaluate(tl.linear_probe(tl.TransferModel(net, 10), split.train), split.test)
-                  for net in (trained, random)]
+        scores = [
+            tl.evaluate(tl.linear_probe(tl.TransferModel(net, 10), split.train), split.test)
+            for net in (trained, random)
+        ]
         gains.append(scores[0].accuracy - scores[1].accuracy)
     assert np.mean(gains) > 0.02
 
@@ -66,8 +69,10 @@ def test_noise_blackens_the_asked_share_of_what_the_backbone_sees():
     assert (seen[0] == 1).all()
 
 
-@pytest.mark.parametrize(("net", "shape"), [
-    ("small-cnn", (30, 20, 3)), ("small-resnet", (64, 64, 3)), ("small-cnn", (9, 9, 1))])
+@pytest.mark.parametrize(
+    ("net", "shape"),
+    [("small-cnn", (30, 20, 3)), ("small-resnet", (64, 64, 3)), ("small-cnn", (9, 9, 1))],
+)
 def test_any_size_and_colour_can_be_restored(net, shape):
     inputs = np.random.default_rng(0).random((8, *shape), dtype=np.float32)
     history = pretrain_autoencoder(tl.backbone(net), inputs, steps=1)
@@ -88,8 +93,7 @@ def test_clusters_of_clear_groups_are_the_groups():
     rows, which = blobs(seed=2)
     backbone = Rows(2)
     before = backbone.layer.weight.detach().clone()
-    history, agreement = pretrain_clusters(
-        backbone, rows, clusters=3, rounds=8, epochs=3, lr=1e-2)
+    history, agreement = pretrain_clusters(backbone, rows, clusters=3, rounds=8, epochs=3, lr=1e-2)
     assert len(agreement) == 7 and min(agreement) > 0.7
     assert history.steps == 8 * 3 * 5 and len(history.loss) == 24
     assert history.loss[-1] < history.loss[0]
@@ -124,22 +128,45 @@ def test_equal_inputs_give_fewer_clusters_and_no_crash():
     assert np.isfinite(history.loss).all() and agreement == [1.0]
 
 
-@pytest.mark.parametrize(("make", "error", "reason"), [
-    (lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS), TypeError, "give domain.inp"),
-    (lambda: pretrain_autoencoder(Rows(), DIGITS.inputs), TypeError, "backbone is a Rows"),
-    (lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS.inputs, noise=1), ValueError,
-     "noise is 1"),
-    (lambda: pretrain_autoencoder(tl.backbone("small-cnn"), np.zeros((3, 4))), ValueError,
-     "give images"),
-    (lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS.inputs * np.nan), ValueError,
-     "NaN"),
-    (lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS.inputs[:0]), ValueError,
-     "no examples"),
-    (lambda: pretrain_clusters(Rows(), blobs()[0], clusters=1), ValueError, "clusters is 1"),
-    (lambda: pretrain_clusters(Rows(), blobs()[0][:5], clusters=9), ValueError, "for 5 inputs"),
-    (lambda: pretrain_clusters(Rows(), blobs()[0], rounds=0), ValueError, "rounds is 0"),
-    (lambda: pretrain_clusters(tl.backbone("small-cnn"), DIGITS), TypeError, "give domain.inputs"),
-])
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (
+            lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS),
+            TypeError,
+            "give domain.inp",
+        ),
+        (lambda: pretrain_autoencoder(Rows(), DIGITS.inputs), TypeError, "backbone is a Rows"),
+        (
+            lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS.inputs, noise=1),
+            ValueError,
+            "noise is 1",
+        ),
+        (
+            lambda: pretrain_autoencoder(tl.backbone("small-cnn"), np.zeros((3, 4))),
+            ValueError,
+            "give images",
+        ),
+        (
+            lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS.inputs * np.nan),
+            ValueError,
+            "NaN",
+        ),
+        (
+            lambda: pretrain_autoencoder(tl.backbone("small-cnn"), DIGITS.inputs[:0]),
+            ValueError,
+            "no examples",
+        ),
+        (lambda: pretrain_clusters(Rows(), blobs()[0], clusters=1), ValueError, "clusters is 1"),
+        (lambda: pretrain_clusters(Rows(), blobs()[0][:5], clusters=9), ValueError, "for 5 inputs"),
+        (lambda: pretrain_clusters(Rows(), blobs()[0], rounds=0), ValueError, "rounds is 0"),
+        (
+            lambda: pretrain_clusters(tl.backbone("small-cnn"), DIGITS),
+            TypeError,
+            "give domain.inputs",
+        ),
+    ],
+)
 def test_bad_arguments_are_refused(make, error, reason):
     with pytest.raises(error, match=reason):
         make()

@@ -50,8 +50,11 @@ def test_layers_run_from_input_to_head_and_hold_every_parameter_once(net, first,
     assert (names[0], names[-2], names[-1]) == (BODY + first, BODY + last, "head")
     assert len(names) == number
     owners = [
-        sum(name == member or name.startswith(member + ".") for members in parts.values()
-            for member in members)
+        sum(
+            name == member or name.startswith(member + ".")
+            for members in parts.values()
+            for member in members
+        )
         for name, _ in model.named_parameters()
     ]
     assert set(owners) == {1}
@@ -60,11 +63,16 @@ def test_layers_run_from_input_to_head_and_hold_every_parameter_once(net, first,
 def test_vit_has_one_layer_for_each_encoder_block_and_its_bare_parameters_in_the_first():
     from torchvision.models import VisionTransformer
 
-    net = VisionTransformer(image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=16,
-                            mlp_dim=32)
+    net = VisionTransformer(
+        image_size=32, patch_size=16, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=32
+    )
     parts = tl.layers(net)
-    assert list(parts) == ["conv_proj", "encoder.layers.encoder_layer_0",
-                           "encoder.layers.encoder_layer_1", "heads"]
+    assert list(parts) == [
+        "conv_proj",
+        "encoder.layers.encoder_layer_0",
+        "encoder.layers.encoder_layer_1",
+        "heads",
+    ]
     assert parts["conv_proj"] == ("class_token", "conv_proj", "encoder.pos_embedding")
     assert parts["encoder.layers.encoder_layer_1"][1] == "encoder.ln"
 
@@ -96,10 +104,15 @@ def test_unfreeze_last_refuses_a_depth_that_is_not_there(k):
 def test_layer_rates_fall_by_the_decay_and_reach_every_parameter():
     model = small_model()
     rates = tl.layer_rates(model, 0.01, decay=2.6)
-    assert rates == pytest.approx({
-        "head.*": 0.01, BODY + "block4.*": 0.01 / 2.6, BODY + "block3.*": 0.01 / 2.6**2,
-        BODY + "block2.*": 0.01 / 2.6**3, BODY + "block1.*": 0.01 / 2.6**4,
-    })
+    assert rates == pytest.approx(
+        {
+            "head.*": 0.01,
+            BODY + "block4.*": 0.01 / 2.6,
+            BODY + "block3.*": 0.01 / 2.6**2,
+            BODY + "block2.*": 0.01 / 2.6**3,
+            BODY + "block1.*": 0.01 / 2.6**4,
+        }
+    )
     tl.fit(model, pictures(), steps=2, lr=rates)
 
 
@@ -138,8 +151,13 @@ def test_l2sp_minimiser_of_a_linear_model_is_the_closed_form():
     net[1].weight.requires_grad = False
     start = net[0].weight.detach().numpy().copy()
     penalty = tl.L2SP(net, alpha=2.5)
-    optimiser = torch.optim.LBFGS(net[:1].parameters(), max_iter=500, tolerance_grad=1e-12,
-                                  tolerance_change=0, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        net[:1].parameters(),
+        max_iter=500,
+        tolerance_grad=1e-12,
+        tolerance_change=0,
+        line_search_fn="strong_wolfe",
+    )
     inputs, wanted = torch.from_numpy(x), torch.from_numpy(y)
 
     def closure():
@@ -158,8 +176,14 @@ def test_strong_l2sp_keeps_the_backbone_near_its_start():
     for alpha in (0.0, 100.0):
         model = small_model()
         start = model.backbone.body.block4.conv.weight.detach().clone()
-        tl.fit(model, pictures(), steps=20, lr=1e-3, weight_decay=0,
-               penalty=tl.L2SP(model, alpha=alpha))
+        tl.fit(
+            model,
+            pictures(),
+            steps=20,
+            lr=1e-3,
+            weight_decay=0,
+            penalty=tl.L2SP(model, alpha=alpha),
+        )
         moved[alpha] = (model.backbone.body.block4.conv.weight - start).norm().item()
     assert moved[100.0] < moved[0.0] / 3
 

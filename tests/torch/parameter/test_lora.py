@@ -15,8 +15,9 @@ from tlcourse.data import Domain
 def pictures(n=16):
     """Draw a random image domain of 3 classes."""
     rng = np.random.default_rng(0)
-    return Domain("noise", rng.random((n, 64, 64, 3), dtype=np.float32), np.arange(n) % 3,
-                  ("a", "b", "c"))
+    return Domain(
+        "noise", rng.random((n, 64, 64, 3), dtype=np.float32), np.arange(n) % 3, ("a", "b", "c")
+    )
 
 
 @pytest.fixture
@@ -64,8 +65,9 @@ def test_linear_layers_merge_too():
     assert_allclose(net(x).detach(), before.detach(), atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning",
-                            "ignore::UserWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"
+)
 @pytest.mark.parametrize("rank", [1, 4])
 def test_peft_has_as_many_parameters_and_the_same_logits(model, rank):
     peft = pytest.importorskip("peft")

@@ -48,8 +48,9 @@ def test_fresh_copy_follows_its_seed_and_leaves_the_global_state():
 def test_fresh_copy_renews_bare_and_attention_parameters():
     from torchvision.models import VisionTransformer
 
-    net = VisionTransformer(image_size=32, patch_size=16, num_layers=1, num_heads=2, hidden_dim=16,
-                            mlp_dim=32)
+    net = VisionTransformer(
+        image_size=32, patch_size=16, num_layers=1, num_heads=2, hidden_dim=16, mlp_dim=32
+    )
     for parameter in net.parameters():
         nn.init.constant_(parameter, 7.0)
     assert all((parameter != 7).all() for parameter in tl.fresh_copy(net).parameters())
@@ -81,15 +82,19 @@ def test_copy_first_refuses_a_depth_that_is_not_there():
 
 @pytest.mark.parametrize(
     ("net", "size", "channels", "layer", "width"),
-    [("small-cnn", 32, 1, "block2", 32), ("small-resnet", 64, 3, "block1", 32),
-     ("small-resnet", 64, 3, "stem", 16)],
+    [
+        ("small-cnn", 32, 1, "block2", 32),
+        ("small-resnet", 64, 3, "block1", 32),
+        ("small-resnet", 64, 3, "stem", 16),
+    ],
 )
 def test_a_cut_net_gives_the_pooled_output_of_its_layer(net, size, channels, layer, width):
     model, inputs = trained(net, size, channels)
     shorter = tl.cut(model, f"backbone.body.{layer}")
     seen = []
     hook = model.get_submodule(f"backbone.body.{layer}").register_forward_hook(
-        lambda _module, _inputs, outputs: seen.append(outputs.mean(dim=(2, 3))))
+        lambda _module, _inputs, outputs: seen.append(outputs.mean(dim=(2, 3)))
+    )
     tl.predict(model, inputs)
     hook.remove()
     assert shorter.feature_dim == width
@@ -108,8 +113,9 @@ def test_a_cut_net_is_a_backbone_of_its_own():
     tl.fit(target, domain, steps=3)
     now = target.backbone.body.block1.state_dict()
     assert all(torch.equal(now[name], tensor) for name, tensor in frozen.items())
-    assert not torch.equal(target.backbone.body.block2.conv.weight,
-                           model.backbone.body.block2.conv.weight)
+    assert not torch.equal(
+        target.backbone.body.block2.conv.weight, model.backbone.body.block2.conv.weight
+    )
     assert all(torch.equal(model.state_dict()[name], tensor) for name, tensor in before.items())
 
 

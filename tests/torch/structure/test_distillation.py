@@ -20,8 +20,9 @@ def logits(seed, n=6, k=4):
 
 def test_loss_is_the_weighted_sum_in_numpy():
     student, teacher, labels = logits(0), logits(1), np.array([0, 1, 2, 3, 0, 1])
-    got = tl.distillation_loss(student, teacher, torch.from_numpy(labels), temperature=3,
-                               weight=0.7)
+    got = tl.distillation_loss(
+        student, teacher, torch.from_numpy(labels), temperature=3, weight=0.7
+    )
     p, log_q = softmax(teacher.numpy() / 3, axis=1), log_softmax(student.numpy() / 3, axis=1)
     soft = (p * (np.log(p) - log_q)).sum(axis=1).mean()
     hard = -log_softmax(student.numpy(), axis=1)[np.arange(6), labels].mean()
@@ -31,8 +32,9 @@ def test_loss_is_the_weighted_sum_in_numpy():
 def test_a_student_like_its_teacher_pays_nothing_to_it():
     same, labels = logits(0), torch.zeros(6, dtype=torch.int64)
     assert_allclose(tl.distillation_loss(same, same, labels, weight=1), 0, atol=1e-12)
-    assert_allclose(tl.distillation_loss(same, logits(1), labels, weight=0),
-                    F.cross_entropy(same, labels))
+    assert_allclose(
+        tl.distillation_loss(same, logits(1), labels, weight=0), F.cross_entropy(same, labels)
+    )
 
 
 def test_hot_gradient_tends_to_matching_centred_logits():

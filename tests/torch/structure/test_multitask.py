@@ -26,8 +26,9 @@ def two_tasks(n=48, seed=0):
 
 def trunk(seed=0):
     """Make a small-cnn with two heads."""
-    return tl.SharedTrunk(tl.backbone("small-cnn", seed=seed), {"brightness": 2, "place": 3},
-                          seed=seed)
+    return tl.SharedTrunk(
+        tl.backbone("small-cnn", seed=seed), {"brightness": 2, "place": 3}, seed=seed
+    )
 
 
 def test_tasks_share_one_backbone_and_it_counts_once():
@@ -38,7 +39,9 @@ def test_tasks_share_one_backbone_and_it_counts_once():
     images = torch.rand(2, 1, 32, 32)
     outputs = model.eval()(images)
     assert {task: tuple(out.shape) for task, out in outputs.items()} == {
-        "brightness": (2, 2), "place": (2, 3)}
+        "brightness": (2, 2),
+        "place": (2, 3),
+    }
     assert_allclose(outputs["place"].detach(), model.tasks["place"](images).detach(), rtol=1e-6)
 
 
@@ -59,8 +62,9 @@ def test_first_update_sees_the_weighted_sum_of_both_losses():
         images = torch.from_numpy(domains[task].inputs).permute(0, 3, 1, 2)
         labels = torch.from_numpy(domains[task].labels)
         expected += weight * F.cross_entropy(trunk().train().tasks[task](images), labels).item()
-    history = tl.fit_jointly(model, domains, steps=1, batch_size=48,
-                             weights={"brightness": 2.0, "place": 0.5})
+    history = tl.fit_jointly(
+        model, domains, steps=1, batch_size=48, weights={"brightness": 2.0, "place": 0.5}
+    )
     assert_allclose(history.loss[0], expected, rtol=1e-5)
 
 

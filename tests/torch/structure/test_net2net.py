@@ -25,16 +25,20 @@ def trained(net="small-cnn"):
 def perceptron():
     """Make the rows' counterpart: linear layers with BatchNorm and dropout."""
     torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5), nn.Tanh(),
-                         nn.Linear(5, 3)).eval()
+    return nn.Sequential(
+        nn.Linear(4, 6), nn.BatchNorm1d(6), nn.ReLU(), nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 3)
+    ).eval()
 
 
 @pytest.mark.parametrize(
     ("net", "layer", "width"),
-    [("small-cnn", "block1.conv", 17), ("small-cnn", "block3.conv", 150),
-     ("small-cnn", "block4.conv", 130),  # read by the head behind pooling
-     ("small-resnet", "block2.conv1", 100),
-     ("small-resnet", "stem.conv", 20)],  # read by a block and by its shortcut
+    [
+        ("small-cnn", "block1.conv", 17),
+        ("small-cnn", "block3.conv", 150),
+        ("small-cnn", "block4.conv", 130),  # read by the head behind pooling
+        ("small-resnet", "block2.conv1", 100),
+        ("small-resnet", "stem.conv", 20),
+    ],  # read by a block and by its shortcut
 )
 def test_wider_nets_compute_the_same(net, layer, width):
     model, inputs = trained(net)

@@ -14,8 +14,9 @@ from tlcourse.data import Domain
 def pictures():
     """Draw a random image domain of 3 classes."""
     rng = np.random.default_rng(0)
-    return Domain("noise", rng.random((24, 32, 32, 1), dtype=np.float32), np.arange(24) % 3,
-                  ("a", "b", "c"))
+    return Domain(
+        "noise", rng.random((24, 32, 32, 1), dtype=np.float32), np.arange(24) % 3, ("a", "b", "c")
+    )
 
 
 def small_model(seed=0):
@@ -29,7 +30,9 @@ def test_mask_removes_the_smallest_weights_of_all_layers_together():
     net[2].weight.data = torch.tensor([[-0.15, 4.0]])
     mask = tl.prune_mask(net, 0.5)
     assert {name: keep.tolist() for name, keep in mask.items()} == {
-        "0.weight": [[False, True], [True, False]], "2.weight": [[False, True]]}
+        "0.weight": [[False, True], [True, False]],
+        "2.weight": [[False, True]],
+    }
 
 
 @pytest.mark.parametrize("sparsity", [0.0, 0.33, 0.9])
@@ -59,8 +62,9 @@ def test_pruned_weights_are_exactly_zero_after_training_although_all_others_move
     mask = tl.prune_mask(model, 0.8)
     tl.prune(model, mask)
     assert_exactly_sparse(model, mask)
-    tl.fit(model, pictures(), pictures(), epochs=3, batch_size=8, lr=1e-2, weight_decay=0.1,
-           patience=2)
+    tl.fit(
+        model, pictures(), pictures(), epochs=3, batch_size=8, lr=1e-2, weight_decay=0.1, patience=2
+    )
     assert_exactly_sparse(model, mask)
     name = "backbone.body.block2.conv.weight"
     moved = model.state_dict()[name] != start.state_dict()[name]

@@ -93,8 +93,10 @@ def test_the_memory_holds_each_example_with_the_same_chance():
 
 def test_replay_trains_half_on_the_memory(monkeypatch):
     seen = []
-    monkeypatch.setattr("tlcourse.torch.target.drift.fit",
-                        lambda model, train, **options: seen.append((train, options)))
+    monkeypatch.setattr(
+        "tlcourse.torch.target.drift.fit",
+        lambda model, train, **options: seen.append((train, options)),
+    )
     replay = Replay(30, past=numbered(50), steps=7)
     replay(None, numbered(20, 100))
     train, options = seen[0]
@@ -118,13 +120,20 @@ def test_replay_forgets_less(trained, nightfall):
     assert accuracies[1] > accuracies[0] + 0.1
 
 
-@pytest.mark.parametrize(("make", "error", "reason"), [
-    (lambda: follow_stream(torch.nn.Identity(), []), ValueError, "stream is empty"),
-    (lambda: follow_stream(torch.nn.Identity(), [3]), TypeError, "stream holds a int"),
-    (lambda: Replay(-1), ValueError, "size is -1"),
-    (lambda: Replay(5, steps=0), ValueError, "steps is 0"),
-    (lambda: Replay(5, past=numbered())(None, DIGITS), ValueError, "a stream keeps its classes"),
-])
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (lambda: follow_stream(torch.nn.Identity(), []), ValueError, "stream is empty"),
+        (lambda: follow_stream(torch.nn.Identity(), [3]), TypeError, "stream holds a int"),
+        (lambda: Replay(-1), ValueError, "size is -1"),
+        (lambda: Replay(5, steps=0), ValueError, "steps is 0"),
+        (
+            lambda: Replay(5, past=numbered())(None, DIGITS),
+            ValueError,
+            "a stream keeps its classes",
+        ),
+    ],
+)
 def test_bad_arguments_are_refused(make, error, reason):
     with pytest.raises(error, match=reason):
         make()

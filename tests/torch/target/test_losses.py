@@ -63,7 +63,8 @@ def test_class_balanced_loss_runs_from_no_weights_to_inverse_counts():
     assert value(class_balanced_loss(COUNTS, beta=0)) == pytest.approx(by_example().mean())
     inverse = 1 / COUNTS * 3 / (1 / COUNTS).sum()
     assert value(class_balanced_loss(COUNTS, beta=1 - 1e-12)) == pytest.approx(
-        (inverse[LABELS] * by_example()).mean(), rel=1e-5)
+        (inverse[LABELS] * by_example()).mean(), rel=1e-5
+    )
 
 
 # ---- logit adjustment
@@ -122,7 +123,8 @@ def test_trimming_resists_wrong_labels_that_a_net_would_memorise():
         test = clusters([300] * 3, spread=0.35, seed=9)
         plain, trimmed = (
             tl.evaluate(trained(train, loss, steps=1000, seed=seed), test).accuracy
-            for loss in (torch.nn.functional.cross_entropy, SmallLoss(0.4)))
+            for loss in (torch.nn.functional.cross_entropy, SmallLoss(0.4))
+        )
         gains.append(trimmed - plain)
     assert np.mean(gains) > 0.02
 
@@ -133,16 +135,19 @@ def test_label_smoothing_is_pytorchs_own():
     assert value(smooth) == pytest.approx(wanted)
 
 
-@pytest.mark.parametrize(("make", "error", "reason"), [
-    (lambda: class_balanced_loss([5, 0]), ValueError, "a class without any example"),
-    (lambda: class_balanced_loss([5.0, 2.0]), TypeError, "np.bincount"),
-    (lambda: class_balanced_loss([5]), ValueError, "at least 2 classes"),
-    (lambda: class_balanced_loss([5, 2], beta=1), ValueError, "beta is 1"),
-    (lambda: logit_adjusted_loss([5, 2], tau=-1), ValueError, "tau is -1"),
-    (lambda: adjust_logits(LOGITS, [5, 2]), ValueError, r"give logits \(n, 2\)"),
-    (lambda: SmallLoss(1.0), ValueError, "trim is 1.0"),
-    (lambda: SmallLoss(0.2, warm_up=0), ValueError, "warm_up is 0"),
-])
+@pytest.mark.parametrize(
+    ("make", "error", "reason"),
+    [
+        (lambda: class_balanced_loss([5, 0]), ValueError, "a class without any example"),
+        (lambda: class_balanced_loss([5.0, 2.0]), TypeError, "np.bincount"),
+        (lambda: class_balanced_loss([5]), ValueError, "at least 2 classes"),
+        (lambda: class_balanced_loss([5, 2], beta=1), ValueError, "beta is 1"),
+        (lambda: logit_adjusted_loss([5, 2], tau=-1), ValueError, "tau is -1"),
+        (lambda: adjust_logits(LOGITS, [5, 2]), ValueError, r"give logits \(n, 2\)"),
+        (lambda: SmallLoss(1.0), ValueError, "trim is 1.0"),
+        (lambda: SmallLoss(0.2, warm_up=0), ValueError, "warm_up is 0"),
+    ],
+)
 def test_bad_arguments_are_refused(make, error, reason):
     with pytest.raises(error, match=reason):
         make()

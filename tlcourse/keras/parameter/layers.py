@@ -150,7 +150,8 @@ class L2SP:
         head = layers(model)[layer_names(model)[-1]]
         self.start = {
             variable.path: tf.constant(variable.numpy())
-            for name, layer in named_layers(model).items() if name not in head
+            for name, layer in named_layers(model).items()
+            if name not in head
             for variable in layer.weights
         }
 

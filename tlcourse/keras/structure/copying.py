@@ -7,8 +7,6 @@ Design choices
   included.
 """
 
-
-
 from tlcourse.keras.devices import keras
 from tlcourse.keras.freezing import named_layers
 from tlcourse.keras.models import TransferModel, reseed

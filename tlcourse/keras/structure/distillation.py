@@ -52,7 +52,8 @@ def distil(student, teacher, train, validation=None, *, temperature=4.0, weight=
 
     def loss(logits, rows):
         taught = tf.nn.softmax_cross_entropy_with_logits(
-            labels=tf.gather(soft, rows), logits=logits / temperature)
+            labels=tf.gather(soft, rows), logits=logits / temperature
+        )
         hard = cross_entropy(logits, tf.gather(numbered.truth, rows))
         return weight * temperature**2 * tf.reduce_mean(taught) + (1 - weight) * hard
 

@@ -270,7 +270,8 @@ class _Alignment(nn.Module):
         self.method = method
         if method == "dann":
             self.discriminator = nn.Sequential(
-                nn.Linear(feature_dim, 128), nn.ReLU(), nn.Linear(128, 1))
+                nn.Linear(feature_dim, 128), nn.ReLU(), nn.Linear(128, 1)
+            )
 
     def forward(self, source, target, progress):
         """Return the distance to minimise, and the discriminator's accuracy."""
@@ -290,8 +291,10 @@ class _Alignment(nn.Module):
 
 def _paired_batches(n_source, n_target, batch_size, seed):
     """Yield rows of both domains without end; each domain is gone through in random order."""
-    streams = [_stream(n, min(batch_size, n), np.random.default_rng([seed, place]))
-               for place, n in enumerate((n_source, n_target))]
+    streams = [
+        _stream(n, min(batch_size, n), np.random.default_rng([seed, place]))
+        for place, n in enumerate((n_source, n_target))
+    ]
     while True:
         yield next(streams[0]), next(streams[1])
 
@@ -380,8 +383,11 @@ def adapt_batchnorm(model, inputs, *, batch_size=256, device="auto"):
     .. [1] Y. Li, N. Wang, J. Shi, J. Liu, X. Hou, Revisiting batch normalization for practical
        domain adaptation, arXiv:1603.04779, 2016.
     """
-    layers = [layer for layer in model.modules()
-              if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats]
+    layers = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+    ]
     if not layers or len(inputs) < 2:
         raise ValueError(
             f"model has {len(layers)} BatchNorm layers with statistics and inputs have "

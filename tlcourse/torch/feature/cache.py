@@ -87,8 +87,11 @@ def _key(net, inputs):
     for name, tensor in sorted([*net.named_parameters(), *net.named_buffers()]):
         array = tensor.detach().cpu().contiguous()
         digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
-        digest.update(array.view(torch.uint8).numpy().data if array.ndim else bytes(
-            array.reshape(1).view(torch.uint8).numpy()))
+        digest.update(
+            array.view(torch.uint8).numpy().data
+            if array.ndim
+            else bytes(array.reshape(1).view(torch.uint8).numpy())
+        )
     digest.update(f"{inputs.shape} {inputs.dtype}".encode())
     for start in range(0, len(inputs), 1024):  # blocks, as inputs may be larger than memory
         digest.update(np.ascontiguousarray(inputs[start : start + 1024]).data)
@@ -105,7 +108,8 @@ def _compute(net, inputs, path, batch_size, device, progress):
     )
     try:
         with (
-            evaluating(net), torch.inference_mode(),
+            evaluating(net),
+            torch.inference_mode(),
             tqdm(total=len(inputs), disable=not progress, unit="example", desc="features") as bar,
         ):
             for start in range(0, len(inputs), batch_size):

@@ -102,8 +102,9 @@ def diagnose(model, source, target_inputs, *, target_labels=None, seed=0, device
             f"target_labels have shape {np.shape(target_labels)}; {len(target_inputs)} inputs need "
             f"({len(target_inputs)},)."
         )
-    features = [extract_features(model, inputs, device=device)
-                for inputs in (source.inputs, target_inputs)]
+    features = [
+        extract_features(model, inputs, device=device) for inputs in (source.inputs, target_inputs)
+    ]
     distance = proxy_a_distance(*features, seed=seed)
     probabilities = softmax(predict(model, target_inputs, device=device), axis=1)
     predicted, k = probabilities.argmax(axis=1), probabilities.shape[1]
@@ -111,9 +112,20 @@ def diagnose(model, source, target_inputs, *, target_labels=None, seed=0, device
     expected = np.bincount(source.labels, minlength=k) / len(source)
     recall = None
     if target_labels is not None:
-        recall = np.array([np.mean(predicted[target_labels == label] == label)
-                           if np.any(target_labels == label) else np.nan for label in range(k)])
+        recall = np.array(
+            [
+                np.mean(predicted[target_labels == label] == label)
+                if np.any(target_labels == label)
+                else np.nan
+                for label in range(k)
+            ]
+        )
     return Diagnosis(
-        distance, 0.5 + distance / 4, mmd(*features), shares,
-        float(np.abs(shares - expected).sum() / 2), float(probabilities.max(axis=1).mean()), recall,
+        distance,
+        0.5 + distance / 4,
+        mmd(*features),
+        shares,
+        float(np.abs(shares - expected).sum() / 2),
+        float(probabilities.max(axis=1).mean()),
+        recall,
     )

@@ -48,8 +48,10 @@ def layer_features(model, inputs, layers, *, batch_size=256, device="auto"):
 
     def keep(name):
         def hook(_module, _arguments, output):
-            outputs[name].append(output.flatten(2).mean(2).cpu() if output.ndim > 2
-                                 else output.cpu())
+            outputs[name].append(
+                output.flatten(2).mean(2).cpu() if output.ndim > 2 else output.cpu()
+            )
+
         return hook
 
     hooks = [modules[name].register_forward_hook(keep(name)) for name in layers]

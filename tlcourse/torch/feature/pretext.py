@@ -82,7 +82,15 @@ def pretrain_autoencoder(backbone, inputs, *, noise=0.3, seed=0, **fit_options):
 
 
 def pretrain_clusters(
-    backbone, inputs, *, clusters=50, rounds=5, epochs=2, batch_size=64, seed=0, device="auto",
+    backbone,
+    inputs,
+    *,
+    clusters=50,
+    rounds=5,
+    epochs=2,
+    batch_size=64,
+    seed=0,
+    device="auto",
     **fit_options,
 ):
     """Teach a backbone to predict the cluster that its own features put each input into.
@@ -148,9 +156,14 @@ def pretrain_clusters(
         before = pseudo
         model = TransferModel(backbone, clusters, seed=round_seed)
         part = fit(
-            model, _unlabelled(inputs, pseudo), epochs=epochs,
-            batch_size=batch_size, seed=round_seed, device=device,
-            loss=_balanced(pseudo), **fit_options,
+            model,
+            _unlabelled(inputs, pseudo),
+            epochs=epochs,
+            batch_size=batch_size,
+            seed=round_seed,
+            device=device,
+            loss=_balanced(pseudo),
+            **fit_options,
         )
         whole.loss.extend(part.loss)
         whole.steps += part.steps
@@ -167,11 +180,16 @@ class _DenoisingAutoencoder(nn.Module):
         self.backbone, self.noise = backbone, noise
         height, width, channels = shape
         self.start = (64, -(-height // 8), -(-width // 8))
-        layers = [nn.Linear(backbone.feature_dim, int(np.prod(self.start))),
-                  nn.Unflatten(1, self.start)]
+        layers = [
+            nn.Linear(backbone.feature_dim, int(np.prod(self.start))),
+            nn.Unflatten(1, self.start),
+        ]
         for inside, outside in ((64, 32), (32, 16), (16, 16)):  # each doubles height and width
-            layers += [nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1),
-                       nn.BatchNorm2d(outside), nn.ReLU()]
+            layers += [
+                nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1),
+                nn.BatchNorm2d(outside),
+                nn.ReLU(),
+            ]
         self.decoder = nn.Sequential(*layers, nn.Conv2d(16, channels, 3, padding=1))
 
     def forward(self, images):

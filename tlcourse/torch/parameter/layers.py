@@ -19,8 +19,16 @@ from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.training import evaluate
 
 # torchvision's names for the lists of layers themselves, not for one layer
-_LISTS_OF_LAYERS = {"backbone", "body", "features", "classifier", "encoder", "layers", "blocks",
-                    "trunk_output"}
+_LISTS_OF_LAYERS = {
+    "backbone",
+    "body",
+    "features",
+    "classifier",
+    "encoder",
+    "layers",
+    "blocks",
+    "trunk_output",
+}
 
 
 def layers(model):
@@ -189,8 +197,11 @@ class L2SP:
             raise ValueError(f"alpha is {alpha!r} and beta {beta!r}; both must be >= 0.")
         self.alpha, self.beta = alpha, beta
         head = layer_names(model)[-1]
-        self.start = {name: p.detach().clone() for name, p in model.named_parameters()
-                      if name != head and not name.startswith(f"{head}.")}
+        self.start = {
+            name: p.detach().clone()
+            for name, p in model.named_parameters()
+            if name != head and not name.startswith(f"{head}.")
+        }
 
     def __call__(self, model):
         """Compute the penalty as a scalar tensor; frozen parameters cost nothing.
@@ -300,16 +311,22 @@ def interpolate(start, end, alpha):
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha!r}; it must be in [0, 1].")
     low, high = start.state_dict(), end.state_dict()
-    differing = [name for name in {**low, **high}
-                 if not (name in low and name in high and low[name].shape == high[name].shape)]
+    differing = [
+        name
+        for name in {**low, **high}
+        if not (name in low and name in high and low[name].shape == high[name].shape)
+    ]
     if differing:
         raise ValueError(
             f"start and end differ in structure at {differing[0]!r}; give two models of the same "
             "net and the same classes."
         )
-    mixed = {name: torch.lerp(tensor, high[name].to(tensor.device), float(alpha))
-             if tensor.is_floating_point() else (high if alpha > 0 else low)[name]
-             for name, tensor in low.items()}
+    mixed = {
+        name: torch.lerp(tensor, high[name].to(tensor.device), float(alpha))
+        if tensor.is_floating_point()
+        else (high if alpha > 0 else low)[name]
+        for name, tensor in low.items()
+    }
     model = copy.deepcopy(start)
     model.load_state_dict(mixed)
     return model
@@ -362,15 +379,19 @@ def copy_parameters(source, target):
         if name not in given:
             skipped[name] = "missing: the source has no such name"
         elif given[name].shape != tensor.shape:
-            skipped[name] = (f"shape: {tuple(given[name].shape)} in the source, "
-                             f"{tuple(tensor.shape)} in the target")
+            skipped[name] = (
+                f"shape: {tuple(given[name].shape)} in the source, "
+                f"{tuple(tensor.shape)} in the target"
+            )
         else:
             copied.append(name)
     skipped |= {n: "unused: the target has no such name" for n in given if n not in wanted}
     if not set(copied) & dict(target.named_parameters()).keys():
         few = "; ".join(f"{name!r}: {why}" for name, why in list(skipped.items())[:4])
-        raise ValueError(f"source and target share no parameter by name and shape ({few}); "
-                         "rename entries or choose another source.")
+        raise ValueError(
+            f"source and target share no parameter by name and shape ({few}); "
+            "rename entries or choose another source."
+        )
     with torch.no_grad():
         for name in copied:
             wanted[name].copy_(given[name])

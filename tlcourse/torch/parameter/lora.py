@@ -55,8 +55,14 @@ class LoRA(nn.Module):
             self.up = nn.Linear(rank, base.out_features, bias=False)
         else:
             self.down = nn.Conv2d(
-                base.in_channels, rank, base.kernel_size, base.stride, base.padding, base.dilation,
-                bias=False, padding_mode=base.padding_mode,
+                base.in_channels,
+                rank,
+                base.kernel_size,
+                base.stride,
+                base.padding,
+                base.dilation,
+                bias=False,
+                padding_mode=base.padding_mode,
             )
             self.up = nn.Conv2d(rank, base.out_channels, 1, bias=False)
         nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
@@ -109,13 +115,15 @@ def add_lora(model, *patterns, rank=4, alpha=8, seed=0):
         not positive.
     """
     if not isinstance(rank, int) or rank < 1 or not alpha > 0:
-        raise ValueError(f"rank is {rank!r} and alpha {alpha!r}; rank must be an integer >= 1 and "
-                         "alpha > 0.")
+        raise ValueError(
+            f"rank is {rank!r} and alpha {alpha!r}; rank must be an integer >= 1 and alpha > 0."
+        )
     if any(isinstance(module, LoRA) for module in model.modules()):
         raise ValueError("model has LoRA already; name all layers in one call or merge_lora first.")
     head = layer_names(model)[-1]
-    candidates = [name for name, module in model.named_modules()
-                  if name != head and _is_adaptable(module)]
+    candidates = [
+        name for name, module in model.named_modules() if name != head and _is_adaptable(module)
+    ]
     chosen = match_names(candidates, patterns, "linear and ungrouped convolution layers")
     freeze(model, "*")
     unfreeze(model, head)

@@ -173,8 +173,9 @@ def _run_up_to(body, layer):
     """Make the part of a net that computes a layer's output, averaged."""
     graph = trace(body)
     nodes = list(graph.nodes)
-    end = max(row for row, node in enumerate(nodes)
-              if layer in node.meta.get("nn_module_stack", ()))
+    end = max(
+        row for row, node in enumerate(nodes) if layer in node.meta.get("nn_module_stack", ())
+    )
     with graph.inserting_before(nodes[-1]):
         nodes[-1].args = (graph.call_function(average_features, (nodes[end],)),)
     for node in reversed(nodes[end + 1 : -1]):

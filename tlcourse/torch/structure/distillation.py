@@ -53,8 +53,10 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0
     on deep learning, arXiv:1503.02531, section 2.
     """
     if not temperature > 0 or not 0 <= weight <= 1:
-        raise ValueError(f"temperature is {temperature!r} and weight {weight!r}; temperature must "
-                         "be > 0 and weight in [0, 1].")
+        raise ValueError(
+            f"temperature is {temperature!r} and weight {weight!r}; temperature must "
+            "be > 0 and weight in [0, 1]."
+        )
     student = F.log_softmax(student_logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
@@ -62,7 +64,14 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0
 
 
 def distil(
-    student, teacher, train, validation=None, *, temperature=4.0, weight=0.9, device="auto",
+    student,
+    teacher,
+    train,
+    validation=None,
+    *,
+    temperature=4.0,
+    weight=0.9,
+    device="auto",
     **fit_options,
 ):
     """Train a student on a teacher's outputs and on the labels.
@@ -96,14 +105,17 @@ def distil(
     check_training_data(train, validation, None)
     logits = predict(teacher, train.inputs, device=device)
     if logits.shape[1] != train.n_classes:
-        raise ValueError(f"teacher gives {logits.shape[1]} logits, but train has "
-                         f"{train.n_classes} classes; give the teacher a head for these classes.")
+        raise ValueError(
+            f"teacher gives {logits.shape[1]} logits, but train has "
+            f"{train.n_classes} classes; give the teacher a head for these classes."
+        )
     on = choose_device(device)
     logits, labels = torch.from_numpy(logits).to(on), torch.from_numpy(train.labels).to(on)
 
     def loss(outputs, rows):
-        return distillation_loss(outputs, logits[rows], labels[rows], temperature=temperature,
-                                 weight=weight)
+        return distillation_loss(
+            outputs, logits[rows], labels[rows], temperature=temperature, weight=weight
+        )
 
     # the loss has to know which example it sees, so examples are labelled by their row
     rows = np.arange(len(train))

@@ -54,10 +54,12 @@ class SharedTrunk(nn.Module):
         if not n_classes:
             raise ValueError("n_classes is empty; give {task: number of classes}.")
         self.backbone = backbone
-        self.tasks = nn.ModuleDict({
-            task: TransferModel(backbone, k, seed=seed + row)
-            for row, (task, k) in enumerate(n_classes.items())
-        })
+        self.tasks = nn.ModuleDict(
+            {
+                task: TransferModel(backbone, k, seed=seed + row)
+                for row, (task, k) in enumerate(n_classes.items())
+            }
+        )
 
     def forward(self, images):
         """Map images ``(n, c, h, w)`` to a dict of logits ``(n, k)``, one for each task."""
@@ -66,7 +68,15 @@ class SharedTrunk(nn.Module):
 
 
 def fit_jointly(
-    trunk, trains, *, steps, lr=1e-3, batch_size=32, weight_decay=0.01, weights=None, seed=0,
+    trunk,
+    trains,
+    *,
+    steps,
+    lr=1e-3,
+    batch_size=32,
+    weight_decay=0.01,
+    weights=None,
+    seed=0,
     device="auto",
 ):
     """Train a shared trunk on several tasks at once.
@@ -109,10 +119,13 @@ def fit_jointly(
     device = choose_device(device)
     trunk.to(device).train()
     optimiser, schedule = make_optimiser(trunk, lr, weight_decay, steps)
-    history = History(trained_parameters=count_parameters(trunk, trainable=True),
-                      device=str(device))
-    streams = {task: _rows(len(domain), batch_size, np.random.default_rng([seed, row]))
-               for row, (task, domain) in enumerate(trains.items())}
+    history = History(
+        trained_parameters=count_parameters(trunk, trainable=True), device=str(device)
+    )
+    streams = {
+        task: _rows(len(domain), batch_size, np.random.default_rng([seed, row]))
+        for row, (task, domain) in enumerate(trains.items())
+    }
     losses, start = [], perf_counter()
     with seeded(seed, device):
         for _ in range(steps):
@@ -146,10 +159,14 @@ def _check_tasks(trunk, trains, weights, steps):
         raise ValueError(f"steps is {steps!r}; it must be an integer >= 1.")
     for parameter, given in (("trains", trains), ("weights", weights)):
         if set(given) != set(trunk.tasks):
-            raise ValueError(f"{parameter} has the tasks {sorted(given)}, but the trunk has "
-                             f"{sorted(trunk.tasks)}; give one entry for each.")
+            raise ValueError(
+                f"{parameter} has the tasks {sorted(given)}, but the trunk has "
+                f"{sorted(trunk.tasks)}; give one entry for each."
+            )
     for task, domain in trains.items():
         k = trunk.tasks[task].head.out_features
         if domain.n_classes != k or not len(domain):
-            raise ValueError(f"trains[{task!r}] has {len(domain)} examples of {domain.n_classes} "
-                             f"classes; its head needs at least one example and {k} classes.")
+            raise ValueError(
+                f"trains[{task!r}] has {len(domain)} examples of {domain.n_classes} "
+                f"classes; its head needs at least one example and {k} classes."
+            )

@@ -19,13 +19,40 @@ from tlcourse.torch.structure.copying import trace
 from tlcourse.torch.training import evaluating, to_tensor
 
 _CHANNELWISE_LAYERS = (
-    nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Sigmoid, nn.Tanh,
-    nn.Identity, nn.Dropout, nn.Dropout2d, nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveAvgPool2d,
-    nn.AdaptiveMaxPool2d, nn.Flatten,
+    nn.ReLU,
+    nn.ReLU6,
+    nn.LeakyReLU,
+    nn.ELU,
+    nn.GELU,
+    nn.SiLU,
+    nn.Hardswish,
+    nn.Sigmoid,
+    nn.Tanh,
+    nn.Identity,
+    nn.Dropout,
+    nn.Dropout2d,
+    nn.MaxPool2d,
+    nn.AvgPool2d,
+    nn.AdaptiveAvgPool2d,
+    nn.AdaptiveMaxPool2d,
+    nn.Flatten,
 )
 _CHANNELWISE_FUNCTIONS = (
-    F.relu, F.relu6, F.gelu, F.silu, F.dropout, F.max_pool2d, F.avg_pool2d, F.adaptive_avg_pool2d,
-    torch.relu, torch.flatten, torch.tanh, torch.sigmoid, "relu", "relu_", "flatten",
+    F.relu,
+    F.relu6,
+    F.gelu,
+    F.silu,
+    F.dropout,
+    F.max_pool2d,
+    F.avg_pool2d,
+    F.adaptive_avg_pool2d,
+    torch.relu,
+    torch.flatten,
+    torch.tanh,
+    torch.sigmoid,
+    "relu",
+    "relu_",
+    "flatten",
 )
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
@@ -127,8 +154,11 @@ def deepen(model, activation, inputs=None):
     before = _layer_before(deep, activation)
     width, device = before.weight.shape[0], before.weight.device
     is_spatial = isinstance(before, nn.Conv2d)
-    identity = nn.utils.skip_init(nn.Conv2d, width, width, 3, padding=1) if is_spatial else (
-        nn.utils.skip_init(nn.Linear, width, width))
+    identity = (
+        nn.utils.skip_init(nn.Conv2d, width, width, 3, padding=1)
+        if is_spatial
+        else (nn.utils.skip_init(nn.Linear, width, width))
+    )
     (nn.init.dirac_ if is_spatial else nn.init.eye_)(identity.weight)
     nn.init.zeros_(identity.bias)
     new = [identity]
@@ -151,8 +181,10 @@ def _plain_layer(model, layer):
     """Find a linear or ungrouped convolution layer by name."""
     names = {name: module for name, module in model.named_modules() if _is_plain(module)}
     if layer not in names:
-        raise ValueError(f"layer is {layer!r}; the linear and ungrouped convolution layers are "
-                         f"{', '.join(names)}.")
+        raise ValueError(
+            f"layer is {layer!r}; the linear and ungrouped convolution layers are "
+            f"{', '.join(names)}."
+        )
     return names[layer]
 
 
@@ -165,8 +197,9 @@ def _only_call(graph, name):
     """Find the one place where a layer is used."""
     calls = [node for node in graph.nodes if node.op == "call_module" and node.target == name]
     if len(calls) != 1:
-        raise ValueError(f"{name!r} is used {len(calls)} times in this net; give a layer that is "
-                         "used once.")
+        raise ValueError(
+            f"{name!r} is used {len(calls)} times in this net; give a layer that is used once."
+        )
     return calls[0]
 
 
@@ -235,15 +268,18 @@ def _layer_before(model, activation):
         if not isinstance(module, (*_NORMS, nn.Dropout, nn.Dropout2d, nn.MaxPool2d)):
             break
         node = node.args[0]
-    raise ValueError(f"{activation!r} does not follow a linear or convolution layer, so the width "
-                     "of a new layer cannot be told.")
+    raise ValueError(
+        f"{activation!r} does not follow a linear or convolution layer, so the width "
+        "of a new layer cannot be told."
+    )
 
 
 def _statistics(model, activation, inputs):
     """Measure mean and variance of each unit behind an activation, in evaluation mode."""
     seen = []
     hook = model.get_submodule(activation).register_forward_hook(
-        lambda _module, _inputs, outputs: seen.append(outputs.cpu().double()))
+        lambda _module, _inputs, outputs: seen.append(outputs.cpu().double())
+    )
     with evaluating(model), torch.no_grad():
         model(to_tensor(inputs, next(model.parameters()).device))
     hook.remove()

@@ -58,8 +58,9 @@ def prune_mask(model, sparsity):
     keep = np.ones(len(sizes), dtype=bool)
     keep[np.argsort(sizes, kind="stable")[: round(sparsity * len(sizes))]] = False
     parts = np.split(keep, np.cumsum([weight.size for weight in weights.values()])[:-1])
-    return {name: part.reshape(weights[name].shape)
-            for name, part in zip(weights, parts, strict=True)}
+    return {
+        name: part.reshape(weights[name].shape) for name, part in zip(weights, parts, strict=True)
+    }
 
 
 def prune(model, mask):
@@ -93,8 +94,10 @@ def prune(model, mask):
     for name, keep in mask.items():
         if name not in parameters or parameters[name].shape != keep.shape:
             there = tuple(parameters[name].shape) if name in parameters else "missing"
-            raise ValueError(f"mask for {name!r} has shape {keep.shape}, but in the model it is "
-                             f"{there}; give a mask found on the same structure.")
+            raise ValueError(
+                f"mask for {name!r} has shape {keep.shape}, but in the model it is "
+                f"{there}; give a mask found on the same structure."
+            )
     for name, keep in mask.items():
         module_name, _, weight = name.rpartition(".")
         module = model.get_submodule(module_name)

@@ -149,5 +149,9 @@ def _join(first, second):
             f"{second.name!r} has the classes {second.class_names[:5]}, but {first.name!r} "
             f"{first.class_names[:5]}; a stream keeps its classes."
         )
-    return Domain(first.name, np.concatenate([first.inputs, second.inputs]),
-                  np.concatenate([first.labels, second.labels]), first.class_names)
+    return Domain(
+        first.name,
+        np.concatenate([first.inputs, second.inputs]),
+        np.concatenate([first.labels, second.labels]),
+        first.class_names,
+    )
