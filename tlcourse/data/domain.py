@@ -51,10 +51,10 @@ class Domain:
 
     def __post_init__(self):
         """Check the arrays and fix their types."""
-        inputs, labels = np.asanyarray(self.inputs), np.asarray(self.labels)
+        inputs, labels = _as_float32(self.name, self.inputs), np.asarray(self.labels)
         _check_inputs(self.name, inputs)
         _check_labels(self.name, labels, len(inputs), len(self.class_names))
-        object.__setattr__(self, "inputs", inputs.astype(np.float32, copy=False))
+        object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
 
@@ -174,13 +174,20 @@ def few_shot_split(domain, per_class, *, validation_per_class=10, test_per_class
     return Split(train, validation, test)
 
 
-def _check_inputs(name, inputs):
-    """Refuse inputs that are not finite float images in [0, 1] or float rows."""
+def _as_float32(name, inputs):
+    """Return floating-point inputs as float32, where what is too large becomes infinite."""
+    inputs = np.asanyarray(inputs)
     if not np.issubdtype(inputs.dtype, np.floating):
         raise TypeError(
             f"inputs of {name!r} have dtype {inputs.dtype}; give floating-point numbers "
             "(images scaled to [0, 1]: divide bytes by 255)."
         )
+    with np.errstate(over="ignore"):  # the check that follows refuses it in words
+        return inputs.astype(np.float32, copy=False)
+
+
+def _check_inputs(name, inputs):
+    """Refuse inputs that are not finite images in [0, 1] or rows."""
     if inputs.ndim not in (2, 4) or (inputs.ndim == 4 and inputs.shape[3] not in (1, 3)):
         raise ValueError(
             f"inputs of {name!r} have shape {inputs.shape}; give images (n, h, w, 1 or 3) "
@@ -190,7 +197,10 @@ def _check_inputs(name, inputs):
         return
     low, high = inputs.min(), inputs.max()
     if not np.isfinite(low) or not np.isfinite(high):
-        raise ValueError(f"inputs of {name!r} contain NaN or infinity; drop or repair these rows.")
+        raise ValueError(
+            f"inputs of {name!r} contain NaN, infinity or numbers beyond float32 (3.4e38); drop "
+            "or rescale them."
+        )
     if inputs.ndim == 4 and (low < 0 or high > 1):
         raise ValueError(
             f"images of {name!r} span [{low:.3g}, {high:.3g}]; scale them to [0, 1]. "

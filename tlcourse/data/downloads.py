@@ -171,7 +171,8 @@ DOWNLOADS = {
         class_names=_DIGITS,
         image_size=32,
         stand_in="handwritten-digits",
-        origin="Hull, A database for handwritten text recognition research (1994)",
+        origin="Hull, A database for handwritten text recognition research (1994); "
+        "smoothed grey levels of LIBSVM's data sets",
         licence="none stated",
     ),
     "ants-bees": Download(
@@ -186,13 +187,6 @@ DOWNLOADS = {
     ),
 }
 
-# The same 9,298 zip-code digits as published with The Elements of Statistical Learning, with
-# sharp grey levels; read where a cache holds this file and not the one that is downloaded.
-_USPS_SHARP = RemoteFile(
-    "USPS/usps_esl_uint8.npz",
-    1_103_587,
-    "cea90f2f27eb72d9f01c6398e8bc067ef1fb0668f10d4d2ddbb42643177acece",
-)
 _ANTS_BEES_MAX_BYTES = 100_000_000
 
 
@@ -229,8 +223,7 @@ def fetch_download(name, *, part=None, progress=True):
         _check_pictures(folder)
     else:
         for wanted in [part] if part else download.files:
-            sharp = name == "usps" and _only_sharp_usps(root, wanted)
-            for file in [_USPS_SHARP] if sharp else download.files[wanted]:
+            for file in download.files[wanted]:
                 _fetch_file(file, download, root, progress)
     return folder
 
@@ -266,19 +259,13 @@ def load_download(name, *, part="train", size=None, progress=True):
     download = _find(name, part)
     size = download.image_size if size is None else size
     folder = fetch_download(name, part=part, progress=progress)
-    origin = download.origin
     if name == "ants-bees":
         images, labels = _read_pictures(folder, part, size)
     else:
-        if name == "usps":
-            images, labels, origin = _read_usps(part, origin)
-        else:
-            files = (cache_dir() / file.path for file in download.files[part])
-            pixels, labels = (read_idx(file) for file in files)
-            images = pixels[..., None].astype(np.float32)
-            images /= 255
+        files = [cache_dir() / file.path for file in download.files[part]]
+        images, labels = _read_usps(*files) if name == "usps" else _read_mnist(*files)
         images = _fit(images, size)
-    return Domain(name, images, labels, download.class_names, origin, download.licence)
+    return Domain(name, images, labels, download.class_names, download.origin, download.licence)
 
 
 def resize_images(images, size):
@@ -361,30 +348,21 @@ def _fetch_file(file, download, root, progress):
     )
 
 
-def _only_sharp_usps(root, part):
-    """Return whether the cache holds the sharp digits and not the ones that are downloaded."""
-    (file,) = DOWNLOADS["usps"].files[part]
-    return (root / _USPS_SHARP.path).exists() and not (root / file.path).exists()
+def _read_mnist(images_file, labels_file):
+    """Read images ``(n, 28, 28, 1)`` in [0, 1], and labels."""
+    images = read_idx(images_file)[..., None].astype(np.float32)
+    images /= 255
+    return images, read_idx(labels_file)
 
 
-def _read_usps(part, origin):
-    """Read images ``(n, 16, 16, 1)`` in [0, 1], labels, and the origin of the file at hand."""
-    root = cache_dir()
-    if _only_sharp_usps(root, part):
-        with np.load(root / _USPS_SHARP.path, allow_pickle=False) as arrays:
-            pixels, labels = arrays[f"{part}_x"], arrays[f"{part}_y"]
-        images = pixels.astype(np.float32) / 255
-        origin += "; sharp grey levels of The Elements of Statistical Learning"
-    else:
-        (file,) = DOWNLOADS["usps"].files[part]
-        rows, classes = load_svmlight_file(
-            str(root / file.path), n_features=256, zero_based=False, dtype=np.float32
-        )
-        # Ink runs from -1 to 1; the clip only removes what rounding to decimals adds.
-        images = np.clip((rows.toarray() + 1) / 2, 0, 1)
-        labels = classes.astype(np.int64) - 1  # published as 1 to 10
-        origin += "; smoothed grey levels of LIBSVM's data sets"
-    return images.reshape(-1, 16, 16, 1), labels, origin
+def _read_usps(file):
+    """Read images ``(n, 16, 16, 1)`` in [0, 1], and labels."""
+    rows, classes = load_svmlight_file(
+        str(file), n_features=256, zero_based=False, dtype=np.float32
+    )
+    # Ink runs from -1 to 1; the clip only removes what rounding to decimals adds.
+    images = np.clip((rows.toarray() + 1) / 2, 0, 1)
+    return images.reshape(-1, 16, 16, 1), classes.astype(np.int64) - 1  # published as 1 to 10
 
 
 def _fit(images, size):
