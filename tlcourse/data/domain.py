@@ -198,8 +198,8 @@ def _check_inputs(name, inputs):
     low, high = inputs.min(), inputs.max()
     if not np.isfinite(low) or not np.isfinite(high):
         raise ValueError(
-            f"inputs of {name!r} contain NaN, infinity or numbers beyond float32 (3.4e38); drop "
-            "or rescale them."
+            f"inputs of {name!r} contain NaN or infinity (beyond 3.4e38 a number is infinite in "
+            "float32); drop or repair these rows."
         )
     if inputs.ndim == 4 and (low < 0 or high > 1):
         raise ValueError(
