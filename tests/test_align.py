@@ -109,7 +109,7 @@ BAD_FITS = {
     "negative reg": (CORAL(reg=-1), {}, ValueError, r"reg is -1; give a finite number >= 0"),
     "text reg": (CORAL(reg="auto"), {}, TypeError, "reg is 'auto'"),
     "no component": (SubspaceAlignment(n_components=0), {}, ValueError, "n_components is 0"),
-    "half a component": (TCA(n_components=0.5), {}, TypeError, "n_components is 0.5"),
+    "half a component": (TCA(n_components=0.5), {}, ValueError, "n_components is 0.5"),
     "no kernel": (TCA(kernel="poly"), {}, ValueError, "kernel is 'poly'; allowed are 'rbf'"),
     "no bandwidth": (TCA(bandwidth=0), {}, ValueError, "bandwidth is 0; give a finite number > 0"),
     "no mu": (TCA(mu=0), {}, ValueError, "mu is 0; give a finite number > 0"),

@@ -13,8 +13,6 @@ Design choices
 - Everything is computed in float64 and returned in the floating-point type that came in.
 """
 
-from numbers import Integral
-
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.base import (
@@ -29,7 +27,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from tlcourse.checks import check_positive
+from tlcourse.checks import check_integer, check_positive
 from tlcourse.scores import median_bandwidth
 
 __all__ = ["CORAL", "TCA", "SubspaceAlignment", "classify_aligned"]
@@ -211,7 +209,7 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, _Aligner):
         self.n_components = n_components
 
     def _learn(self, source, target):
-        _check_n_components(self.n_components)
+        check_integer("n_components", self.n_components)
         self.source_mean_, self.target_mean_ = source.mean(axis=0), target.mean(axis=0)
         source_axes = _principal_axes("X", source - self.source_mean_)
         target_axes = _principal_axes("target", target - self.target_mean_)
@@ -285,7 +283,7 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
 
     def _learn(self, source, target):
         mu = check_positive("mu", self.mu)
-        _check_n_components(self.n_components)
+        check_integer("n_components", self.n_components)
         self.rows_ = np.concatenate([source, target])
         size = len(self.rows_)
         if size > _MAX_KERNEL_ROWS:
@@ -326,14 +324,6 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
     def _n_features_out(self):
         """Number of output columns, which scikit-learn names."""
         return self.n_components_
-
-
-def _check_n_components(n_components):
-    """Refuse a number of components that is not a positive integer."""
-    if isinstance(n_components, bool) or not isinstance(n_components, Integral):
-        raise TypeError(f"n_components is {n_components!r}; give an integer >= 1.")
-    if n_components < 1:
-        raise ValueError(f"n_components is {n_components}; give an integer >= 1.")
 
 
 def _regularised_covariance(rows, reg):

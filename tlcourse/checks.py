@@ -1,15 +1,30 @@
-"""Arrays at the door: refuse what no later line could use, and say how to repair it.
+"""Arguments at the door: refuse what no later line could use, and say how to repair it.
+
+The map
+-------
+``check_features``, ``check_class_labels``   arrays of numbers and of classes
+``check_positive``                           a real number above zero
+``check_integer``, ``check_integers``        an integer of at least some size, or several
+``check_counts``                             integers of at least 1, or None, by name
+
+`check_domain` and `check_training_data` stand beside `Domain`, in `tlcourse.data.domain`.
 
 Design choices
 --------------
-- A check returns the array in the type that the caller computes with, so no caller converts twice.
-- Every message names the parameter, what was given, what is allowed and the fix.
+- A check returns the value in the type that the caller computes with, so no caller converts twice.
+- Every message names the parameter, what was given, what is allowed and the fix. scikit-learn's
+  ``check_array`` and ``check_scalar`` leave out the fix or the parameter, and let True pass as 1;
+  so they serve where their own readers are: in the transformers of `tlcourse.align`.
 """
 
+from collections.abc import Iterable
+from numbers import Integral
+
 import numpy as np
+from numpy.typing import ArrayLike
 
 
-def check_features(name, features, *, min_rows=2):
+def check_features(name: str, features: ArrayLike, *, min_rows: int = 2) -> np.ndarray:
     """Return features as finite float64 rows.
 
     Parameters
@@ -54,7 +69,9 @@ def check_features(name, features, *, min_rows=2):
     return features
 
 
-def check_class_labels(name, labels, *, rows=None, min_classes=2):
+def check_class_labels(
+    name: str, labels: ArrayLike, *, rows: int | None = None, min_classes: int = 2
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the classes that occur and the position of each label among them.
 
     Parameters
@@ -101,7 +118,7 @@ def check_class_labels(name, labels, *, rows=None, min_classes=2):
     return classes, codes
 
 
-def check_positive(name, number, *, or_zero=False):
+def check_positive(name: str, number: float, *, or_zero: bool = False) -> float:
     """Return a finite number above zero as a float.
 
     Parameters
@@ -130,3 +147,89 @@ def check_positive(name, number, *, or_zero=False):
     if not np.isfinite(number) or number < 0 or (number == 0 and not or_zero):
         raise ValueError(f"{name} is {number!r}; give a finite number {bound}.")
     return float(number)
+
+
+def check_integer(name: str, number: int, *, smallest: int = 1) -> int:
+    """Return an integer that is not too small.
+
+    Parameters
+    ----------
+    name : str
+        The caller's parameter, for the message.
+    number : int
+        What was given; NumPy's integers are integers, True is none.
+    smallest : int
+        Smallest number allowed.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        If it is no integer or too small: the repair is the same.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_integer
+    >>> check_integer("k", 0)
+    Traceback (most recent call last):
+        ...
+    ValueError: k is 0; it must be an integer >= 1.
+    """
+    if isinstance(number, bool) or not isinstance(number, Integral) or number < smallest:
+        raise ValueError(f"{name} is {number!r}; it must be an integer >= {smallest}.")
+    return int(number)
+
+
+def check_counts(**numbers: int | None) -> None:
+    """Refuse counts below one; None means not given.
+
+    Parameters
+    ----------
+    **numbers : int or None
+        Parameters by name.
+
+    Raises
+    ------
+    ValueError
+        If one is given and no integer of at least 1.
+    """
+    for name, number in numbers.items():
+        if number is not None:
+            check_integer(name, number)
+
+
+def check_integers(name: str, values: Iterable[int], *, smallest: int) -> list[int]:
+    """Return distinct integers that are not too small.
+
+    Parameters
+    ----------
+    name : str
+        The caller's parameter, for the message.
+    values : iterable of int
+        What was given.
+    smallest : int
+        Smallest number allowed.
+
+    Returns
+    -------
+    list of int
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence.
+    ValueError
+        If an entry is no integer or too small, one stands there twice, or there is none.
+    """
+    try:
+        values = list(values)
+    except TypeError:
+        raise TypeError(f"{name} is {values!r}; give a sequence of integers.") from None
+    for position, value in enumerate(values):
+        check_integer(f"{name}[{position}]", value, smallest=smallest)
+    if not values or len(set(values)) < len(values):
+        raise ValueError(f"{name} is {values!r}; give at least one integer, and each only once.")
+    return [int(value) for value in values]

@@ -15,6 +15,8 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from tlcourse.checks import check_integer, check_positive
+
 
 def logistic_head(features, labels, class_names, *, c=1.0):
     """Fit a linear head by logistic regression.
@@ -42,8 +44,7 @@ def logistic_head(features, labels, class_names, *, c=1.0):
         If a class has no example or ``c`` is not positive.
     """
     _check_complete(labels, class_names)
-    if not c > 0:
-        raise ValueError(f"c is {c!r}; it must be > 0.")
+    c = check_positive("c", c)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     probe.fit(features, labels)
     scaler, regression = probe
@@ -76,9 +77,7 @@ def knn_probe(train, *, neighbours=5):
         If a class has no example or ``neighbours`` is no integer of at least 1.
     """
     _check_complete(train.labels, train.class_names)
-    if not isinstance(neighbours, int | np.integer) or neighbours < 1:
-        raise ValueError(f"neighbours is {neighbours!r}; it must be an integer >= 1.")
-    voters = min(neighbours, len(train))
+    voters = min(check_integer("neighbours", neighbours), len(train))
     classifier = KNeighborsClassifier(voters, metric="cosine", algorithm="brute")
     classifier.fit(train.inputs, train.labels)
 

@@ -110,12 +110,12 @@ def test_two_processes_measure_the_same(iris):
         ({"strategies": {}}, ValueError, "at least one name"),
         ({"strategies": {"a": 3}}, TypeError, r"strategies\['a'\] is 3"),
         ({"target": "iris"}, TypeError, "target is a str"),
-        ({"budgets": [0]}, ValueError, "budgets has 0"),
+        ({"budgets": [0]}, ValueError, r"budgets\[0\] is 0; it must be an integer >= 1"),
         ({"budgets": [2, 2]}, ValueError, "each only once"),
         ({"budgets": [40]}, ValueError, "has 50 examples"),
         ({"seeds": []}, ValueError, "at least one integer"),
         ({"seeds": 3}, TypeError, "sequence of integers"),
-        ({"workers": 0}, ValueError, "workers has 0"),
+        ({"workers": 0}, ValueError, "workers is 0"),
     ],
 )
 def test_bad_arguments_fail_before_anything_runs(iris, changes, error, reason):

@@ -4,6 +4,8 @@ Design choices
 --------------
 - A domain is data, not a loader: two arrays that fit every framework and can be memory-mapped.
 - Bad arrays are refused when the domain is made, so no later code has to look again.
+- What refuses an argument that is no domain stands here too: `tlcourse.checks` lies below and
+  knows numbers and arrays only.
 - With one seed, validation and test sets stay the same for every label budget, and a small
   training set is contained in a larger one. So learning curves compare like with like.
 """
@@ -172,6 +174,53 @@ def few_shot_split(domain, per_class, *, validation_per_class=10, test_per_class
         for part in parts.values()
     )
     return Split(train, validation, test)
+
+
+def check_training_data(train: Domain, validation: Domain | None, patience: int | None) -> None:
+    """Refuse data that no training can use.
+
+    Parameters
+    ----------
+    train, validation : Domain
+        Of the training; the validation set may be None.
+    patience : int or None
+        Of the training.
+
+    Raises
+    ------
+    TypeError
+        If either is no `Domain`.
+    ValueError
+        If either is empty, or there is patience without a validation set.
+    """
+    for name, domain in (("train", train), ("validation", validation)):
+        if domain is not None or name == "train":
+            check_domain(name, domain)
+    if patience is not None and validation is None:
+        raise ValueError(f"patience is {patience}, but there is no validation set; give one.")
+
+
+def check_domain(name: str, domain: Domain) -> None:
+    """Refuse what is no domain, or an empty one.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for the message.
+    domain : Domain
+        What was given.
+
+    Raises
+    ------
+    TypeError
+        If it is no `Domain`.
+    ValueError
+        If it has no examples.
+    """
+    if not isinstance(domain, Domain):
+        raise TypeError(f"{name} is a {type(domain).__name__}; give a tlcourse.data.Domain.")
+    if not len(domain):
+        raise ValueError(f"{name} has no examples; give at least one.")
 
 
 def _as_float32(name, inputs):

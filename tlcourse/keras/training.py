@@ -14,14 +14,10 @@ from time import perf_counter
 import numpy as np
 from tqdm import tqdm
 
+from tlcourse.checks import check_counts
+from tlcourse.data.domain import check_domain, check_training_data
 from tlcourse.evaluation import evaluate_logits
-from tlcourse.history import (
-    DivergedError,
-    History,
-    check_domain,
-    check_positive,
-    check_training_data,
-)
+from tlcourse.history import DivergedError, History
 from tlcourse.keras.devices import keras, tf
 from tlcourse.keras.freezing import match_names, matches, named_layers
 from tlcourse.keras.models import TransferModel, count_parameters
@@ -101,7 +97,7 @@ def fit(
     if not isinstance(model, keras.Model):
         raise TypeError(f"model is a {type(model).__name__}; give a keras.Model.")
     check_training_data(train, validation, patience)
-    check_positive(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
+    check_counts(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
     batches = -(-len(train) // batch_size)
     total = epochs * batches if steps is None else steps
     start, order = perf_counter(), np.random.default_rng(seed)

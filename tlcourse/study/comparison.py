@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from tlcourse.checks import check_integer
 from tlcourse.study.store import KEY
 
 
@@ -52,7 +53,7 @@ def transfer_gain(table, strategy, baseline, *, confidence=0.95, resamples=10_00
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}; it must lie between 0 and 1.")
-    check_integers("resamples", [resamples], smallest=1)
+    check_integer("resamples", resamples)
     differences = _paired_differences(table, strategy, baseline)
     gains = []
     for budget, sample in differences.groupby(level="budget"):
@@ -183,22 +184,6 @@ def require_columns(table, *columns):
         raise ValueError(f"table lacks {absent}; it has the columns {list(table.columns)}.")
     if table.empty:
         raise ValueError("table has no rows; give the result of a study with at least one trial.")
-
-
-def check_integers(parameter, values, *, smallest):
-    """Return distinct integers that are not too small, as a list of int."""
-    try:
-        values = list(values)
-    except TypeError:
-        raise TypeError(f"{parameter} is {values!r}; give a sequence of integers.") from None
-    for value in values:
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < smallest:
-            raise ValueError(f"{parameter} has {value!r}; integers >= {smallest} are allowed.")
-    if not values or len(set(values)) < len(values):
-        raise ValueError(
-            f"{parameter} is {values!r}; give at least one integer, and each only once."
-        )
-    return [int(value) for value in values]
 
 
 def _paired_differences(table, strategy, baseline):

@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
+from tlcourse.checks import check_integer, check_integers
 from tlcourse.data import Domain, few_shot_split
+from tlcourse.data.domain import check_domain
 from tlcourse.evaluation import evaluate_logits
-from tlcourse.study.comparison import check_integers
 from tlcourse.study.store import COLUMNS, Trial, open_store, trial_of
 
 
@@ -118,8 +119,8 @@ def study(
     views = _check_strategies(strategies, target)
     budgets = check_integers("budgets", budgets, smallest=1)
     seeds = check_integers("seeds", seeds, smallest=0)
-    check_integers("test_per_class", [test_per_class], smallest=1)
-    check_integers("workers", [workers], smallest=1)
+    check_integer("test_per_class", test_per_class)
+    check_integer("workers", workers)
     sizes = {"validation_per_class": validation_per_class, "test_per_class": test_per_class}
     few_shot_split(target, max(budgets), **sizes, seed=0)  # fails now rather than hours later
     trials = [Trial(*cell) for cell in product(views, budgets, seeds)]
@@ -187,8 +188,7 @@ def _evaluate(predict, domain):
 
 def _check_strategies(strategies, target):
     """Return a view for each strategy, after checking that all of them align with the target."""
-    if not isinstance(target, Domain):
-        raise TypeError(f"target is a {type(target).__name__}; give a tlcourse.data.Domain.")
+    check_domain("target", target)
     if not isinstance(strategies, Mapping) or not strategies:
         raise ValueError(
             f"strategies is {strategies!r}; give a dict of at least one name to a callable."

@@ -22,14 +22,10 @@ import torch
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from tlcourse.checks import check_counts
+from tlcourse.data.domain import check_domain, check_training_data
 from tlcourse.evaluation import evaluate_logits
-from tlcourse.history import (
-    DivergedError,
-    History,
-    check_domain,
-    check_positive,
-    check_training_data,
-)
+from tlcourse.history import DivergedError, History
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.freezing import match_names
 from tlcourse.torch.models import TransferModel, count_parameters
@@ -107,7 +103,7 @@ def fit(
     if not isinstance(model, torch.nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
     check_training_data(train, validation, patience)
-    check_positive(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
+    check_counts(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
     device = choose_device(device)
     model.to(device)
     batches = -(-len(train) // batch_size)

@@ -14,7 +14,8 @@ from time import perf_counter
 
 import numpy as np
 
-from tlcourse.history import History, check_positive
+from tlcourse.checks import check_counts
+from tlcourse.history import History
 from tlcourse.torch.feature.probing import linear_probe
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.parameter.layers import layer_names, unfreeze_last
@@ -113,7 +114,7 @@ def _train_gradually(
     model, train, validation, *, epochs=20, steps=None, batch_size=32, seed=0, **fit_options
 ):
     """Train the head, then one layer more in each phase."""
-    check_positive(epochs=epochs, steps=steps, batch_size=batch_size)
+    check_counts(epochs=epochs, steps=steps, batch_size=batch_size)
     phases = len(layer_names(model))
     total = epochs * -(-len(train) // batch_size) if steps is None else steps
     if total < phases:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tlcourse.history import check_positive
+from tlcourse.checks import check_counts
 from tlcourse.keras.models import TransferModel
 from tlcourse.keras.training import fit
 
@@ -63,7 +63,7 @@ class SharedTrunk:
         """
         if set(domains) != set(self.tasks):
             raise ValueError(f"domains has {sorted(domains)}; the tasks are {sorted(self.tasks)}.")
-        check_positive(rounds=rounds, steps=steps)
+        check_counts(rounds=rounds, steps=steps)
         losses = {task: [] for task in self.tasks}
         for turn in range(rounds):
             for task, model in self.tasks.items():

@@ -20,8 +20,9 @@ from sklearn.preprocessing import normalize
 from torch import nn
 from torch.nn import functional as F
 
+from tlcourse.checks import check_counts
 from tlcourse.data import Domain
-from tlcourse.history import History, check_positive
+from tlcourse.history import History
 from tlcourse.torch.devices import seeded
 from tlcourse.torch.models import Backbone, TransferModel
 from tlcourse.torch.training import extract_features, fit
@@ -142,7 +143,7 @@ def pretrain_clusters(
     Caron, Bojanowski, Joulin and Douze, Deep Clustering for Unsupervised Learning of Visual
     Features, ECCV 2018; here with mini-batch k-means and without Sobel filters.
     """
-    check_positive(clusters=clusters, rounds=rounds, epochs=epochs)
+    check_counts(clusters=clusters, rounds=rounds, epochs=epochs)
     if clusters < 2 or len(inputs) < clusters:
         raise ValueError(
             f"clusters is {clusters} for {len(inputs)} inputs; give from 2 to {len(inputs)}."

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional as F
 
 from tlcourse.data import Domain
-from tlcourse.history import check_training_data
+from tlcourse.data.domain import check_training_data
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.training import fit, predict
 

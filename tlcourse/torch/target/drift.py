@@ -10,8 +10,8 @@ Design choices
 
 import numpy as np
 
+from tlcourse.checks import check_counts
 from tlcourse.data import Domain
-from tlcourse.history import check_positive
 from tlcourse.torch.feature.adaptation import adapt_batchnorm
 from tlcourse.torch.training import evaluate, fit
 
@@ -109,7 +109,7 @@ class Replay:
     def __init__(self, size, *, past=None, seed=0, **fit_options):
         if not isinstance(size, int | np.integer) or size < 0:
             raise ValueError(f"size is {size!r}; it must be an integer >= 0.")
-        check_positive(steps=fit_options.get("steps"), epochs=fit_options.get("epochs"))
+        check_counts(steps=fit_options.get("steps"), epochs=fit_options.get("epochs"))
         self.size, self.fit_options = size, fit_options
         self.memory, self._seen = None, 0
         self._rng, self._seed = np.random.default_rng(seed), seed
