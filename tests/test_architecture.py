@@ -52,6 +52,7 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "layering": ({"layering"}, CORE),
     "methods": ({"methods", "history", "layering", "data", "checks", "evaluation"}, CORE),
     "probing": ({"probing", "checks"}, CORE),
+    "claims": ({"claims"}, CORE | {"IPython"}),
     "study": ({"study", "data", "evaluation", "checks"}, CORE),
     "figures": ({"figures", "study", "data", "evaluation", "scores"}, CORE | {"matplotlib"}),
     "torch": (DOOR | {"torch"}, CORE | {"torch", "torchvision"}),

@@ -8,6 +8,7 @@ The map
 ``probing``     classifiers on frozen features: logistic regression, neighbours, prototypes
 ``align``       shallow feature alignment: CORAL, subspace alignment, TCA
 ``scores``      which source? how alike are two domains?
+``claims``      what a sentence of the book asserts, with the numbers that hold it up
 ``study``       strategies x label budgets x seeds -> a tidy table
 ``figures``     plots: each takes data and returns Axes
 ``explore``     interactive figures, live in a notebook and precomputed on the site
@@ -27,6 +28,7 @@ __version__ = "0.1.0"
 
 _SUBMODULES = (
     "align",
+    "claims",
     "data",
     "evaluation",
     "exercises",
