@@ -33,6 +33,8 @@ CASES = [
     ("data.load_download", lambda: data.load_download("x"), "'x'"),
     ("data.fetch_download", lambda: data.fetch_download("x"), "'x'"),
     ("data.load_image_folder", lambda: data.load_image_folder("nowhere"), "does not exist"),
+    ("data.Pictures", lambda: data.Pictures(["nowhere.png"], 16), "1 of 1 pictures cannot be used"),
+    ("data.read_picture", lambda: data.read_picture("nowhere.png", 16), "No such file"),
     ("data.write_image_folder", lambda: data.write_image_folder(EMPTY, "x", seed=0), "no example"),
     ("data.resize_images", lambda: data.resize_images(np.zeros((2, 3)), 8), "2, 3|shape|unpack"),
     ("data.imbalanced", lambda: data.imbalanced(DIGITS, 0.5, seed=0), "ratio is 0.5"),

@@ -20,6 +20,7 @@ from tlcourse.data.folders import (
     load_image_folder,
 )
 from tlcourse.data.perturbing import corrupt_labels, drifting, imbalanced, mix_domains
+from tlcourse.data.pictures import Pictures, read_picture
 
 _EMBEDDED = {
     "handwritten-digits": embedded.handwritten_digits,
@@ -39,6 +40,7 @@ __all__ = [
     "DownloadError",
     "ImageFolder",
     "ImageFolderError",
+    "Pictures",
     "Split",
     "cache_dir",
     "corrupt_labels",
@@ -51,6 +53,7 @@ __all__ = [
     "load_image_folder",
     "mix_domains",
     "names",
+    "read_picture",
     "resize_images",
     "write_image_folder",
 ]

@@ -2,7 +2,8 @@
 
 Design choices
 --------------
-- A domain is data, not a loader: two arrays that fit every framework and can be memory-mapped.
+- A domain is data, not a loader: two arrays that fit every framework and can be memory-mapped;
+  a folder's pictures look like one.
 - Bad arrays are refused when the domain is made, so no later code has to look again.
 - What refuses an argument that is no domain stands here too: `tlcourse.checks` lies below and
   knows numbers and arrays only.
@@ -15,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from tlcourse.data.pictures import Pictures
+
 
 @dataclass(frozen=True, eq=False)
 class Domain:
@@ -24,9 +27,10 @@ class Domain:
     ----------
     name : str
         Short name, such as ``"handwritten-digits"``.
-    inputs : ndarray
+    inputs : ndarray or Pictures
         Images ``(n, h, w, c)`` float32 in [0, 1] with 1 or 3 channels, or feature rows
-        ``(n, d)`` float32.
+        ``(n, d)`` float32. Other floating-point numbers are converted. `Pictures`, those of a
+        folder, stay as they are; ``np.asarray(domain.inputs)`` decodes them.
     labels : ndarray of int64, shape (n,)
         Class indices from 0 to ``len(class_names) - 1``.
     class_names : sequence of str
@@ -45,7 +49,7 @@ class Domain:
     """
 
     name: str
-    inputs: np.ndarray
+    inputs: np.ndarray | Pictures
     labels: np.ndarray
     class_names: tuple[str, ...]
     origin: str = field(default="", repr=False)
@@ -54,7 +58,8 @@ class Domain:
     def __post_init__(self):
         """Check the arrays and fix their types."""
         inputs, labels = _as_float32(self.name, self.inputs), np.asarray(self.labels)
-        _check_inputs(self.name, inputs)
+        if not isinstance(inputs, Pictures):  # whose values cannot be wrong
+            _check_inputs(self.name, inputs)
         _check_labels(self.name, labels, len(inputs), len(self.class_names))
         object.__setattr__(self, "inputs", inputs)
         object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
@@ -90,9 +95,11 @@ class Domain:
         Returns
         -------
         Domain
-            The same classes; the arrays are copies.
+            The same classes. Arrays are copies; `Pictures` share their memory.
         """
-        return replace(self, inputs=self.inputs[indices], labels=self.labels[indices])
+        pictures = isinstance(self.inputs, Pictures)
+        inputs = self.inputs.subset(indices) if pictures else self.inputs[indices]
+        return replace(self, inputs=inputs, labels=self.labels[indices])
 
     def with_inputs(self, inputs, name=None):
         """Return the same labels under another view of the inputs, such as extracted features.
@@ -225,6 +232,8 @@ def check_domain(name: str, domain: Domain) -> None:
 
 def _as_float32(name, inputs):
     """Return floating-point inputs as float32, where what is too large becomes infinite."""
+    if isinstance(inputs, Pictures):
+        return inputs
     inputs = np.asanyarray(inputs)
     if not np.issubdtype(inputs.dtype, np.floating):
         raise TypeError(

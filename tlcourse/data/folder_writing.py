@@ -18,13 +18,13 @@ import numpy as np
 from PIL import Image
 
 from tlcourse.data.folders import (
-    SMALLEST_SIDE,
     ImageFolderError,
     check_share,
     choose_validation,
     composed,
     refuse_two_classes,
 )
+from tlcourse.data.pictures import SMALLEST_SIDE
 
 _SAVE_OPTIONS = {"png": {"format": "PNG"}, "jpg": {"format": "JPEG", "quality": 95}}
 # Windows forbids these names with any ending, and names that end in a dot or space.

@@ -5,58 +5,79 @@ Design choices
 - The layout is the usual one: ``train/<class>/<pictures>`` beside ``val/<class>/<pictures>``, or
   one folder of class folders, which is split by class with a seed.
 - No file is on both sides. Copies, byte for byte, stay together in a split; copies in given
-  ``train`` and ``val`` folders, or in two classes, are an error. Re-encoded or almost equal
+  ``train`` and ``val`` folders, or in two classes, are a problem. Re-encoded or almost equal
   pictures are not noticed: whoever cuts a film into frames must put whole films on one side.
-- Nothing is repaired or left out in silence: all bad pictures are named in one error. Hidden
-  files and files with other endings, such as ``Thumbs.db`` or a stray ``.gif``, are no pictures.
-- Only JPEG, PNG, BMP and WebP are decoded, whatever a file is called, and Pillow's limit on the
-  number of pixels holds: it guards against pictures that unpack to many gigabytes.
+- Nothing is repaired or left out in silence: an error names all problems at once, or they are
+  left out by request and named in the result. Hidden files and files that are no pictures, such
+  as ``Thumbs.db``, do not count; picture files of formats that are not read are warned about.
+- The pictures stay files or bytes (`Pictures`), so a folder may be larger than memory.
 - Classes are sorted by name, pictures by class and then by file name, on every system.
 """
 
-import hashlib
+from __future__ import annotations
+
 import os
 import unicodedata
 import warnings
-from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
 
 from tlcourse.data.domain import Domain
+from tlcourse.data.pictures import KEEP_BYTES, Pictures, PictureSource, list_lines
 
 _ENDINGS = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
-_DECODERS = ("JPEG", "PNG", "BMP", "WEBP")
+_UNREAD_ENDINGS = (".gif", ".heic", ".heif", ".avif", ".tif", ".tiff", ".jfif", ".jp2", ".jxl")
+_NOT_READ = "its format is not read; save it as JPEG or PNG"
 _VALIDATION_FOLDERS = ("val", "validation", "valid")
-SMALLEST_SIDE = 8
-_SHOW_PROGRESS_ABOVE = 200
-_MAX_LISTED = 10
 
 
 class ImageFolderError(ValueError):
     """A folder of pictures cannot be used; the message names the file or class and the remedy."""
 
 
-class ImageFolder(NamedTuple):
-    """The two sides of a folder of pictures, with the same class names."""
+@dataclass(frozen=True, eq=False)
+class ImageFolder:
+    """The two sides of a folder of pictures, with the same class names.
+
+    ``train, validation = load_image_folder(path)`` unpacks them.
+
+    Parameters
+    ----------
+    train, validation : Domain
+        The two sides.
+    left_out : tuple of (str, str)
+        Every picture file that is in neither: its path below the folder, and the reason.
+    """
 
     train: Domain
     validation: Domain
+    left_out: tuple[tuple[str, str], ...] = ()
+
+    def __iter__(self) -> Iterator[Domain]:
+        """Unpack the two sides."""
+        return iter((self.train, self.validation))
 
 
-def load_image_folder(path, *, size=64, channels=3, validation_share=0.25, seed=0):
+def load_image_folder(
+    path: str | os.PathLike,
+    *,
+    size: int = 64,
+    channels: int = 3,
+    validation_share: float = 0.25,
+    seed: int = 0,
+    on_problem: str = "raise",
+    keep_bytes: int = KEEP_BYTES,
+) -> ImageFolder:
     """Load a folder of pictures as a training and a validation domain.
 
     Two layouts are understood. With ``path/train/<class>/<pictures>`` and
     ``path/val/<class>/<pictures>`` (or ``validation``, ``valid``) the sides are as given; a
     ``test`` folder beside them is left alone. With ``path/<class>/<pictures>`` each class is
-    split by chance. Pictures are JPEG, PNG, BMP or WebP files. They are turned upright as their
-    EXIF data say, laid on white where transparent, resized with antialiased bilinear
-    interpolation until the shorter side has ``size`` pixels, and cut to the central square.
+    split by chance. Pictures are JPEG, PNG, BMP or WebP files, read as by `read_picture`.
 
     Parameters
     ----------
@@ -71,52 +92,126 @@ def load_image_folder(path, *, size=64, channels=3, validation_share=0.25, seed=
         least one picture of each class, unless the share is zero.
     seed : int
         Seed of that split. The same files and seed give the same split on every system.
+    on_problem : {"raise", "skip"}
+        What to do about pictures that are unreadable, too small or too large, in two classes, or
+        on both sides: raise an error that names them, or leave them out. Of a picture in two
+        classes every copy is left out, as nobody knows the right one. Of a picture on both sides
+        the training copies are left out, so the validation set stays the one that others use.
+    keep_bytes : int
+        As for `Pictures`: memory for the pixels of both sides together, 1 GiB by default. Pictures
+        that do not fit are decoded again on each access.
 
     Returns
     -------
     ImageFolder
-        ``train`` and ``validation``, images ``(n, size, size, channels)`` float32 in [0, 1]. A
-        class may lack validation pictures only where the folder came split.
+        ``train`` and ``validation``, whose inputs are `Pictures` ``(n, size, size, channels)``
+        float32 in [0, 1]; and ``left_out``, which names the pictures that are in neither. A class
+        may lack validation pictures only where the folder came split.
 
     Raises
     ------
     ImageFolderError
-        If the layout is another one, there is only one class or a class without pictures, copies
-        of a file are on both sides or in two classes, or pictures are unreadable, too large, or
-        smaller than 8 pixels; it names the first ten files.
+        If the layout is another one, there is only one class or a class without training pictures,
+        or a picture has a problem that is not to be skipped; it names the first ten files.
     ValueError
         If an argument is not allowed.
+
+    Warns
+    -----
+    UserWarning
+        Once, if there are picture files of other formats, such as GIF or HEIC, and problems are
+        not to be skipped. They are left out in any case.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp(), "animals")
+    >>> for place, name in enumerate(("ant", "bee")):
+    ...     (folder / name).mkdir(parents=True)
+    ...     for number in range(4):
+    ...         colour = (60 * number, 100 * place, 0)
+    ...         Image.new("RGB", (40, 30), colour).save(folder / name / f"{number}.png")
+    >>> (folder / "bee" / "broken.jpg").write_bytes(b"no picture")
+    10
+    >>> sides = load_image_folder(folder, size=16, on_problem="skip")
+    >>> sides.train
+    Domain('animals', 6 x 16x16x3, 2 classes)
+    >>> sides.left_out
+    (('bee/broken.jpg', 'not a JPEG, PNG, BMP or WebP picture, or its beginning is damaged'),)
     """
     check_share(validation_share)
-    if not isinstance(size, int | np.integer) or size < SMALLEST_SIDE:
-        raise ValueError(f"size is {size!r}; it must be an integer >= {SMALLEST_SIDE} pixels.")
-    if channels not in (1, 3):
-        raise ValueError(f"channels is {channels!r}; it must be 3 (RGB) or 1 (grey).")
+    if on_problem not in ("raise", "skip"):
+        raise ValueError(f"on_problem is {on_problem!r}; choose 'raise' or 'skip'.")
     path = Path(path).expanduser()
-    class_names, files, labels, validates = _find_pictures(path, validation_share, seed)
-    domains, problems = [], []
-    for side in (False, True):
-        rows = np.flatnonzero(validates == side)
-        images, unusable = _read_pictures([files[row] for row in rows], size, channels)
-        problems += unusable
-        if not problems:
-            name, origin = path.resolve().name, f"image folder {path}"
-            domains.append(Domain(name, images, labels[rows], class_names, origin, "yours"))
-    if problems:
-        listed = [f"{file.relative_to(path)}: {why}" for file, why in problems]
-        raise ImageFolderError(
-            f"{len(problems)} pictures in {path} cannot be used; repair or remove:{_list(listed)}"
-        )
-    return ImageFolder(*domains)
-
-
-def _find_pictures(path, validation_share, seed):
-    """Return class names, files, labels (n,) and which files validate (n,), all checked."""
-    folders = _given_sides(path)
-    if folders is None:
-        sides = [_pictures_by_class(path)]
+    listing = _list_pictures(path)
+    source = PictureSource(listing.files, size, channels, keep_bytes)
+    problems = listing.find_problems(source, path)
+    _report(
+        [f"{listing.files[row].relative_to(path)}: {why}" for row, why in problems.items()],
+        listing.unread,
+        path,
+        on_problem,
+    )
+    rows = np.array([row for row in range(len(listing.files)) if row not in problems], dtype=int)
+    labels, keys = listing.labels[rows], [source.digests[row] for row in rows]
+    if listing.validates is None:
+        validates = choose_validation(keys, labels, listing.class_names, validation_share, seed)
     else:
-        sides = [_pictures_by_class(folder) for folder in folders]
+        validates = listing.validates[rows]
+    _refuse_empty_class(labels[~validates], listing.class_names, path)
+    domains = [
+        Domain(
+            path.resolve().name,
+            Pictures.of(source, rows[validates == side]),
+            labels[validates == side],
+            listing.class_names,
+            f"image folder {path}",
+            "yours",
+        )
+        for side in (False, True)
+    ]
+    reasons = {listing.files[row]: reason for row, reason in problems.items()}
+    reasons |= dict.fromkeys(listing.unread, _NOT_READ)
+    left_out = ((file.relative_to(path).as_posix(), reason) for file, reason in reasons.items())
+    return ImageFolder(*domains, left_out=tuple(sorted(left_out)))
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """The picture files of a folder, with the class and, where given, the side of each."""
+
+    class_names: tuple[str, ...]
+    files: list[Path]
+    labels: np.ndarray
+    validates: np.ndarray | None
+    unread: list[Path]
+
+    def find_problems(self, source, path):
+        """Return, by row, why a picture cannot be used."""
+        names = [file.relative_to(path).as_posix() for file in self.files]
+        good = [row for row in range(len(names)) if row not in source.problems]
+        found = dict(source.problems)
+        for rows in _copies([source.digests[row] for row in good]):
+            found |= self._problems_of_copies([good[place] for place in rows], names)
+        return found
+
+    def _problems_of_copies(self, rows, names):
+        """Return, by row, why copies of one picture cannot stay; nothing if all of them can."""
+        if len(set(self.labels[rows])) > 1:
+            return dict(_in_two_classes(rows, self.labels, names))
+        if self.validates is None or len(set(self.validates[rows])) < 2:
+            return {}
+        twin = next(names[row] for row in rows if self.validates[row])
+        reason = f"it validates, too, as {twin}: validation would only measure memory"
+        return {row: reason for row in rows if not self.validates[row]}
+
+
+def _list_pictures(path):
+    """List the pictures of either layout, with checked classes."""
+    folders = _given_sides(path)
+    sides = [_files_by_class(folder) for folder in folders or [path]]
+    if folders:
         unknown = [name for name in sides[1] if name not in sides[0]]
         if unknown:
             raise ImageFolderError(
@@ -132,19 +227,45 @@ def _find_pictures(path, validation_share, seed):
     entries = [
         (file, class_names.index(name), side)
         for side, classes in enumerate(sides)
-        for name, pictures in classes.items()
-        for file in pictures
+        for name, files in classes.items()
+        for file in files
     ]
-    files = [file for file, _, _ in entries]
-    labels, given = np.array([entry[1:] for entry in entries], dtype=np.int64).T
-    keys, names = _content_keys(files), [str(file.relative_to(path)) for file in files]
-    if folders:
-        _refuse_leak(keys, given, names)
-    refuse_two_classes(keys, labels, names)
-    if folders:
-        return class_names, files, labels, given == 1
-    validates = choose_validation(keys, labels, class_names, validation_share, seed)
-    return class_names, files, labels, validates
+    pictures = [entry for entry in entries if entry[0].suffix.lower() in _ENDINGS]
+    labels, given = np.array([entry[1:] for entry in pictures], dtype=np.int64).T
+    return _Listing(
+        class_names,
+        [file for file, _, _ in pictures],
+        labels,
+        given == 1 if folders else None,
+        [file for file, _, _ in entries if file.suffix.lower() in _UNREAD_ENDINGS],
+    )
+
+
+def _report(problems, unread, path, on_problem):
+    """Raise an error of the problems, or warn of files that are not read, unless told to skip."""
+    if on_problem == "skip":
+        return
+    if problems:
+        raise ImageFolderError(
+            f"{len(problems)} pictures in {path} cannot be used; repair or remove them, or leave "
+            f"them out with on_problem='skip':{list_lines(problems)}"
+        )
+    if unread:
+        endings = ", ".join(sorted({file.suffix.lower() for file in unread}))
+        warnings.warn(
+            f"{len(unread)} picture files in {path} are left out, as {endings} is not read, such "
+            f"as {unread[0].relative_to(path)}; save them as JPEG or PNG.",
+            stacklevel=3,
+        )
+
+
+def _refuse_empty_class(labels, class_names, path):
+    """Refuse a class that has no training picture left."""
+    for label, name in enumerate(class_names):
+        if label not in labels:
+            raise ImageFolderError(
+                f"no training picture of class {name!r} in {path} can be used; add some."
+            )
 
 
 def _given_sides(path):
@@ -168,9 +289,10 @@ def _given_sides(path):
     return folders["train"], validation[0]
 
 
-def _pictures_by_class(folder):
-    """Return the pictures of each class folder, both sorted by name."""
+def _files_by_class(folder):
+    """Return the picture files of each class folder, both sorted by name; at least one is read."""
     folders, loose = _visible(folder)
+    loose = [file for file in loose if file.suffix.lower() in _ENDINGS]
     if loose or not folders:
         found = f"the picture {loose[0].name} outside class folders" if loose else "no class folder"
         raise ImageFolderError(f"{folder} holds {found}; {_expected_layout(folder)}")
@@ -182,7 +304,7 @@ def _pictures_by_class(folder):
                 f"class folder {class_folder} holds a folder, {inner[0].name}; "
                 f"{_expected_layout(folder)}"
             )
-        if not pictures:
+        if not any(file.suffix.lower() in _ENDINGS for file in pictures):
             raise ImageFolderError(
                 f"class folder {class_folder} holds no picture ({', '.join(_ENDINGS)}); "
                 "add some or remove the folder."
@@ -192,7 +314,7 @@ def _pictures_by_class(folder):
 
 
 def _visible(folder):
-    """Return the folders and the pictures in a folder, sorted, without hidden and other files."""
+    """Return the folders and picture files in a folder, sorted, without hidden and other files."""
     entries = [
         entry
         for entry in sorted(folder.iterdir(), key=lambda entry: composed(entry.name))
@@ -201,12 +323,14 @@ def _visible(folder):
     folders = [entry for entry in entries if entry.is_dir()]
     # A broken link is no folder and counts as a picture, so that reading it reports it.
     pictures = [
-        entry for entry in entries if not entry.is_dir() and entry.suffix.lower() in _ENDINGS
+        entry
+        for entry in entries
+        if not entry.is_dir() and entry.suffix.lower() in _ENDINGS + _UNREAD_ENDINGS
     ]
     return folders, pictures
 
 
-def composed(name):
+def composed(name: str) -> str:
     """Return a name with composed accents: macOS may store them apart, other systems together."""
     return unicodedata.normalize("NFC", name)
 
@@ -219,52 +343,41 @@ def _expected_layout(path):
     )
 
 
-def _content_keys(files):
-    """Return one key for each file; keys are equal where the bytes are."""
-    sizes = [file.stat().st_size if file.exists() else 0 for file in files]
-    frequency = Counter(sizes)
-    keys = []
-    for file, size in zip(files, sizes, strict=True):
-        if size == 0:
-            keys.append(str(file))  # empty or missing: reading it says so
-        elif frequency[size] == 1:
-            keys.append(size)
-        else:
-            with file.open("rb") as opened:
-                keys.append(hashlib.file_digest(opened, "sha256").digest())
-    return keys
-
-
-def _refuse_leak(keys, sides, names):
-    """Refuse equal keys on both sides."""
-    pairs = _pairs_apart(keys, sides, names)
-    if pairs:
+def refuse_two_classes(keys: Sequence[Hashable], labels: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse equal keys in two classes; ``labels`` has shape (n,), as many as keys and names."""
+    found = {}
+    for rows in _copies(keys):
+        if len(set(labels[rows])) > 1:
+            found |= _in_two_classes(rows, labels, names)
+    if found:
+        listed = [f"{names[row]}: {reason}" for row, reason in found.items()]
         raise ImageFolderError(
-            f"{len(pairs)} files are in training and validation alike, so validation would only "
-            f"measure memory; keep one copy of each:{_list(pairs)}"
+            f"{len(found)} pictures are in two classes; keep the right one:{list_lines(listed)}"
         )
 
 
-def refuse_two_classes(keys, labels, names):
-    """Refuse equal keys in two classes."""
-    pairs = _pairs_apart(keys, labels, names)
-    if pairs:
-        raise ImageFolderError(
-            f"{len(pairs)} pictures are in two classes; keep the right one:{_list(pairs)}"
-        )
+def _copies(keys):
+    """Return the rows of each key that occurs more than once."""
+    rows_of = defaultdict(list)
+    for row, key in enumerate(keys):
+        rows_of[key].append(row)
+    return [rows for rows in rows_of.values() if len(rows) > 1]
 
 
-def _pairs_apart(keys, parts, names):
-    """Describe each item whose key occurred before in another part."""
-    first, pairs = {}, []
-    for key, part, name in zip(keys, parts, names, strict=True):
-        first_part, first_name = first.setdefault(key, (part, name))
-        if part != first_part:
-            pairs.append(f"{first_name} = {name}")
-    return pairs
+def _in_two_classes(rows, labels, names):
+    """Say of each copy which one is in another class."""
+    for row in rows:
+        twin = next(names[other] for other in rows if labels[other] != labels[row])
+        yield row, f"the same picture is in another class, as {twin}"
 
 
-def choose_validation(keys, labels, class_names, share, seed):
+def choose_validation(
+    keys: Sequence[Hashable],
+    labels: np.ndarray,
+    class_names: Sequence[str],
+    share: float,
+    seed: int,
+) -> np.ndarray:
     """Return which items validate (n,): a share of each class, equal keys on one side."""
     rng = np.random.default_rng(seed)
     chosen = set()
@@ -280,72 +393,7 @@ def choose_validation(keys, labels, class_names, share, seed):
     return np.array([key in chosen for key in keys], dtype=bool)
 
 
-def _read_pictures(files, size, channels):
-    """Read files in parallel: images (n, size, size, channels), and (file, reason) where bad."""
-    images = np.empty((len(files), size, size, channels), dtype=np.float32)
-    Image.init()  # else Pillow knows only some of the decoders
-
-    def read_row(row):
-        try:
-            pixels = _read_picture(files[row], size, channels)
-        except MemoryError:
-            raise
-        # Decoders meet broken bytes with errors of many types.
-        except Exception as error:
-            return files[row], _reason(files[row], error)
-        np.divide(pixels.reshape(size, size, channels), 255, out=images[row], dtype=np.float32)
-        return None
-
-    # Filters hold for all threads, so they are set once, around them.
-    with warnings.catch_warnings(), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
-        results = tqdm(
-            pool.map(read_row, range(len(files))),
-            total=len(files),
-            desc="reading pictures",
-            unit="picture",
-            leave=False,
-            delay=2,
-            disable=len(files) <= _SHOW_PROGRESS_ABOVE,
-        )
-        return images, [result for result in results if result]
-
-
-def _read_picture(file, size, channels):
-    """Return the upright central square of one picture, (size, size[, 3]) uint8."""
-    with Image.open(file, formats=_DECODERS) as opened:
-        if min(opened.size) < SMALLEST_SIDE:
-            width, height = opened.size
-            raise ValueError(f"{width}x{height} pixels; each side needs {SMALLEST_SIDE} or more")
-        picture = ImageOps.exif_transpose(opened)
-    if picture.mode.startswith("I"):  # 16-bit grey, which Pillow would cut off at 255
-        wide = np.asarray(picture, dtype=np.float32)
-        picture = Image.fromarray(np.rint(np.clip(wide / 257, 0, 255)).astype(np.uint8))
-    elif picture.has_transparency_data:
-        paper = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(paper, picture.convert("RGBA"))
-    picture = picture.convert("L" if channels == 1 else "RGB")
-    return np.asarray(ImageOps.fit(picture, (size, size), Image.Resampling.BILINEAR))
-
-
-def _reason(file, error):
-    """Say in a few words why a file cannot be used."""
-    if file.is_file() and file.stat().st_size == 0:
-        return "the file is empty"
-    if isinstance(error, UnidentifiedImageError):
-        return "not a JPEG, PNG, BMP or WebP picture, or its beginning is damaged"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"more than {Image.MAX_IMAGE_PIXELS} pixels; save it smaller"
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
-
-
-def _list(lines):
-    """Return the first lines as a list for a message."""
-    more = [f"and {len(lines) - _MAX_LISTED} more"] if len(lines) > _MAX_LISTED else []
-    return "".join(f"\n  {line}" for line in lines[:_MAX_LISTED] + more)
-
-
-def check_share(share):
+def check_share(share: float) -> None:
     """Refuse a share that leaves no training pictures."""
     if isinstance(share, bool) or not isinstance(share, int | float | np.number):
         raise TypeError(f"validation_share is {share!r}; give a number from 0 to below 1.")

@@ -185,7 +185,7 @@ def drifting(domain, parts, change, *, seed):
     stream = []
     for step, rows in enumerate(np.array_split(order, parts)):
         part = domain.subset(rows)
-        changed = np.asarray(change(part.inputs, step / (parts - 1)), dtype=np.float32)
+        changed = np.asarray(change(np.asarray(part.inputs), step / (parts - 1)), dtype=np.float32)
         stream.append(part.with_inputs(changed, name=f"{domain.name}, part {step + 1}"))
     return stream
 
