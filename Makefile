@@ -41,14 +41,15 @@ clean:
 
 # --all: Sphinx warns of a page only when it reads it. Without, a failed build would pass when run again.
 $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)
+	$(BIN)/python scripts/execute_book.py book --workers $(WORKERS)
 	$(ONE_THREAD) TLCOURSE_EXPLORE=frames $(BIN)/jupyter-book build . --all -n -W --keep-going
 	@touch $@
 
 # Pages and executed notebooks, by `test` or `book`, are kept by their text only. So they go when the
-# code changes.
+# code changes; the notebooks' times, by which the next run is planned, stay.
 _build/.executed-with: $(PACKAGE) requirements.txt _config.yml
-	@rm -rf _build
 	@mkdir -p _build
+	@find _build -mindepth 1 -maxdepth 1 ! -name seconds.json -exec rm -rf {} +
 	@touch $@
 
 $(INSTALLED): requirements.txt pyproject.toml

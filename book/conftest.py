@@ -1,21 +1,20 @@
 """Testing the notebooks executes them, so `make book` need not: what ran without an error is kept.
 
 Notebooks are run as the site runs them, with pictures inline and every frame of an interactive
-figure. Each process writes the notebooks that it has run; the first one puts them into the
-cache that Jupyter Book looks into. `make` empties that cache when package or settings change.
+figure. After a notebook's last cell it goes into the cache that Jupyter Book looks into, as
+scripts/execute_book.py does. `make` empties that cache when package or settings change.
 """
 
 import copy
 import os
-import shutil
 import time
 from pathlib import Path
 
-import nbformat
 import pytest
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
 
-BUILD = Path(__file__).parent.parent / "_build"
-EXECUTED = BUILD / "tested"
+CACHE = Path(__file__).parent.parent / "_build" / ".jupyter_cache"
 AS_ON_THE_SITE = {
     "MPLBACKEND": "module://matplotlib_inline.backend_inline",
     "TLCOURSE_EXPLORE": "frames",
@@ -23,9 +22,9 @@ AS_ON_THE_SITE = {
 
 
 def pytest_configure(config):
-    """Begin without what an interrupted run has left."""
+    """Create the cache's database once, before several processes write to it."""
     if not hasattr(config, "workerinput"):
-        shutil.rmtree(EXECUTED, ignore_errors=True)
+        get_cache(CACHE).list_cache_records()
 
 
 def is_notebook_cell(item):
@@ -60,9 +59,9 @@ def pytest_runtest_call(item):
     count = item.cell_num + 1
     cells[item.cell_num].update(execution_count=count, outputs=shown(item, count))
     if all(cell.execution_count for cell in cells):
-        notebook.metadata["seconds"] = time.time() - item.parent.started
-        EXECUTED.mkdir(parents=True, exist_ok=True)
-        nbformat.write(notebook, EXECUTED / f"{hash(item.path) & (1 << 62) - 1}.ipynb")
+        seconds = time.time() - item.parent.started
+        bundle = CacheBundleIn(notebook, str(item.path), data={"execution_seconds": seconds})
+        get_cache(CACHE).cache_notebook_bundle(bundle, check_validity=False, overwrite=True)
 
 
 def shown(item, count):
@@ -75,20 +74,3 @@ def shown(item, count):
             output.execution_count = count
         outputs.append(output)
     return outputs
-
-
-def pytest_sessionfinish(session):
-    """Hand the executed notebooks to Jupyter Book's cache, once all processes are done."""
-    if hasattr(session.config, "workerinput") or not EXECUTED.is_dir():
-        return
-    from jupyter_cache import get_cache
-    from jupyter_cache.base import CacheBundleIn
-
-    cache = get_cache(BUILD / ".jupyter_cache")
-    for path in EXECUTED.glob("*.ipynb"):
-        notebook = nbformat.read(path, as_version=4)
-        seconds = notebook.metadata.pop("seconds")
-        cache.cache_notebook_bundle(
-            CacheBundleIn(notebook, path.name, data={"execution_seconds": seconds}), overwrite=True
-        )
-        path.unlink()
