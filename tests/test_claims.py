@@ -1,5 +1,7 @@
 """Claims: what must hold, what would have to fail, and how a sentence gets its evidence."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -7,11 +9,10 @@ import nbformat
 import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from sphinx.testing.util import SphinxTestApp
 
 from tlcourse.claims import ClaimError, LooseClaimError, claim
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "book" / "_ext"))
+EXTENSIONS = Path(__file__).parent.parent / "book" / "_ext"
 
 
 def test_a_true_claim_says_so(capsys):
@@ -66,10 +67,11 @@ def build(folder, *cells):
     notebook = new_notebook(cells=[new_markdown_cell("# Page"), *cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, source / "index.ipynb")
-    app = SphinxTestApp("html", srcdir=source)
-    app.build()
-    app.cleanup()  # the next application registers the role anew
-    return (app.outdir / "index.html").read_text(encoding="utf-8"), app.warning.getvalue()
+    # in a process of its own: myst_nb changes Sphinx's defaults for all later applications
+    command = [sys.executable, "-m", "sphinx", "-q", "--no-color", "-b", "html", source, folder]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(EXTENSIONS), *sys.path])}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    return (folder / "index.html").read_text(encoding="utf-8"), done.stderr
 
 
 HOLDS = """from tlcourse.claims import claim
