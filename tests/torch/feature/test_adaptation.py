@@ -1,15 +1,20 @@
 """Deep adaptation: losses against closed forms, gradients against finite differences, honesty."""
 
 import importlib
+import inspect
 import warnings
 
 import numpy as np
 import pytest
 import torch
+from numpy.testing import assert_allclose
+from torch import nn
+from torch.nn import functional as F
 
 import tlcourse.torch as tl
 from tlcourse import data, scores
 from tlcourse.data import Domain
+from tlcourse.torch.feature import adaptation
 
 SOURCE = data.load("rendered-digits", n=600)
 TARGET = data.load("handwritten-digits", n=400)
@@ -67,6 +72,35 @@ def test_distances_are_zero_for_equal_domains_and_their_gradients_are_right(loss
         assert loss(x + step, y) < loss(x, y)
 
 
+def test_mmd_loss_does_not_depend_on_the_unit_or_the_origin():
+    x, y = (torch.tensor(rows) for rows in clouds(6, 9))
+    wanted = tl.mk_mmd_loss(x, y).item()
+    for moved in ((1e-3 * x, 1e-3 * y), (1e3 * x, 1e3 * y), (x + 50, y + 50)):
+        assert tl.mk_mmd_loss(*moved).item() == pytest.approx(wanted, rel=1e-9)
+
+
+def test_the_gradient_of_the_mmd_loss_holds_the_bandwidth_constant():
+    x, y = clouds(4, 3, 2)
+    rows = torch.tensor(np.concatenate([x, y]), requires_grad=True)
+    squared = (rows[:, None] - rows).square().sum(dim=2)
+    bandwidth = squared.sum().item() / (7 * 6)
+    kernel = torch.stack([torch.exp(-squared / (2 * s * bandwidth)) for s in (0.5, 3)]).mean(0)
+    (kernel[:4, :4].mean() + kernel[4:, 4:].mean() - 2 * kernel[:4, 4:].mean()).backward()
+    ours = [torch.tensor(part, requires_grad=True) for part in (x, y)]
+    tl.mk_mmd_loss(*ours, scales=(0.5, 3)).backward()
+    assert_allclose(torch.cat([part.grad for part in ours]), rows.grad, rtol=1e-6, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_mmd_loss_of_equal_rows_is_zero_and_so_is_its_gradient(dtype):
+    row = torch.randn(1, 64, generator=torch.Generator().manual_seed(0), dtype=dtype) * 30
+    x, y = (row.repeat(n, 1).requires_grad_() for n in (5, 8))
+    loss = tl.mk_mmd_loss(x, y)
+    loss.backward()
+    assert loss.item() == pytest.approx(0, abs=1e-6)
+    assert x.grad.abs().max() < 1e-6 and y.grad.abs().max() < 1e-6
+
+
 def test_the_reversed_gradient_is_minus_the_finite_difference():
     weight = torch.tensor([[0.3, -1.2], [0.7, 0.4], [0.2, 0.9]], dtype=torch.float64)
     x = torch.tensor([[0.5, -0.4, 1.1]], dtype=torch.float64, requires_grad=True)
@@ -86,6 +120,268 @@ def test_the_schedule_starts_at_zero_and_ends_near_one():
 
 
 # ---- training
+
+
+class Columns(torch.nn.Module):
+    """Rows to features by one hidden layer; the head outside, so that skada can hook it."""
+
+    feature_dim = 16
+
+    def __init__(self, seed, dropout=0.0):
+        super().__init__()
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.layers = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Dropout(dropout))
+
+    def forward(self, rows):
+        return self.layers(rows)
+
+
+def rows(n, seed, names="abc"):
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(n, 4)).astype(np.float32)
+    return Domain("rows", inputs, rng.integers(len(names), size=n), tuple(names))
+
+
+def in_order(n, place, seed, size, steps):
+    """Deal a domain's rows: one random order after the other, cut into batches of equal size."""
+    rng = np.random.default_rng([seed, place])
+    return np.concatenate([rng.permutation(n) for _ in range(steps * size // n + 1)])[
+        : steps * size
+    ].reshape(steps, size)
+
+
+def by_hand(net, source, target_inputs, distance, *, weight, steps, lr, sizes, decay, seed):
+    """Adapt as the papers write it, with the discriminator that ``distance`` may carry."""
+    chosen = [
+        in_order(n, place, seed, sizes[place], steps)
+        for place, n in enumerate((len(source), len(target_inputs)))
+    ]
+    parameters = [*net.parameters(), *distance.parameters()]
+    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    net.train()
+    seen = []
+    for step in range(steps):
+        now, there = chosen[0][step], chosen[1][step]
+        both = torch.from_numpy(np.concatenate([source.inputs[now], target_inputs[there]]))
+        features = net.backbone(both)
+        mine, theirs = features[: len(now)], features[len(now) :]
+        loss = F.cross_entropy(net.head(mine), torch.from_numpy(source.labels[now]))
+        apart, told = distance(mine, theirs, (step + 1) / steps)
+        optimiser.zero_grad()
+        (loss + weight * apart).backward()
+        optimiser.step()
+        schedule.step()
+        seen.append((loss.item(), apart.item(), told))
+    return seen
+
+
+class Moments(nn.Module):
+    """Deep CORAL's distance."""
+
+    def forward(self, x, y, _progress):
+        return (torch.cov(x.T) - torch.cov(y.T)).square().sum() / (4 * 16**2), 0.0
+
+
+class Kernels(nn.Module):
+    """DAN's distance, kernel by kernel."""
+
+    def forward(self, x, y, _progress):
+        both = torch.cat([x, y])
+        squared = (both[:, None] - both).square().sum(dim=2)
+        bandwidth = squared.detach().sum() / (len(both) * (len(both) - 1))
+        kernel = sum(torch.exp(-squared / (2 * s * bandwidth)) for s in (0.25, 0.5, 1, 2, 4)) / 5
+        n = len(x)
+        return kernel[:n, :n].mean() + kernel[n:, n:].mean() - 2 * kernel[:n, n:].mean(), 0.0
+
+
+class Turned(torch.autograd.Function):
+    """The identity, whose gradient comes back with the other sign."""
+
+    @staticmethod
+    def forward(context, x, strength):
+        context.strength = strength
+        return x.clone()
+
+    @staticmethod
+    def backward(context, gradient):
+        return -context.strength * gradient, None
+
+
+class Discriminator(nn.Module):
+    """DANN's distance: a net of 128 units tells source (0) from target (1)."""
+
+    def __init__(self, seed):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.net = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 1))
+
+    def forward(self, x, y, progress):
+        strength = 2 / (1 + np.exp(-10 * progress)) - 1
+        logits = [self.net(Turned.apply(part, strength)).squeeze(1) for part in (x, y)]
+        loss = (F.softplus(logits[0]).mean() + F.softplus(-logits[1]).mean()) / 2
+        told = ((logits[0] <= 0).float().mean() + (logits[1] > 0).float().mean()) / 2
+        return loss, told.item()
+
+
+@pytest.mark.parametrize(
+    ("method", "make", "usual_weight", "usual_rate"),
+    [
+        ("deep-coral", lambda seed: Moments(), 30.0, 3e-3),
+        ("dan", lambda seed: Kernels(), 1.0, 3e-3),
+        ("dann", Discriminator, 1.0, 1e-3),
+    ],
+)
+@pytest.mark.parametrize(
+    ("options", "sizes"),
+    [
+        ({}, (30, 23)),  # the usual batch of 64 is all that there is
+        ({"weight": 0.5, "lr": 2e-2, "batch_size": 25, "weight_decay": 2.0, "seed": 3}, (25, 23)),
+        ({"weight": 0, "batch_size": 8, "weight_decay": 0}, (8, 8)),
+    ],
+)
+def test_adaptation_is_the_training_written_out(
+    method, make, usual_weight, usual_rate, options, sizes
+):
+    source, target_inputs, steps = rows(30, 1), rows(23, 2).inputs + 1, 25
+    nets = [tl.TransferModel(Columns(0, dropout=0.3), 3).eval() for _ in range(2)]
+    history = tl.adapt(nets[0], source, target_inputs, method=method, steps=steps, **options)
+    seed = options.get("seed", 0)
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        seen = by_hand(
+            nets[1],
+            source,
+            target_inputs,
+            make(seed),
+            weight=options.get("weight", usual_weight),
+            steps=steps,
+            lr=options.get("lr", usual_rate),
+            sizes=sizes,
+            decay=options.get("weight_decay", 0.01),
+            seed=seed,
+        )
+    for ours, theirs in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
+        assert_allclose(ours.detach(), theirs.detach(), rtol=2e-3, atol=2e-5)
+    means = np.reshape(seen[:24], (12, 2, 3)).mean(axis=1)  # a tenth of 25 updates: 2
+    assert_allclose(history.loss, means[:, 0], rtol=1e-3)
+    assert_allclose(history.distance, means[:, 1], rtol=1e-2, atol=1e-6)
+    told = means[:, 2] if method == "dann" else []
+    assert_allclose(history.domain_accuracy, told, atol=1e-2)
+    assert history.steps == 25 and not nets[0].training
+
+
+def test_weight_decay_shrinks_what_has_no_gradient_in_closed_form():
+    class Half(Columns):
+        def forward(self, rows):
+            return self.layers(rows) * (torch.arange(16) < 8)
+
+    net = tl.TransferModel(Half(0), 3)
+    start = net.head.weight.detach().clone()
+    tl.adapt(net, rows(30, 1), rows(30, 2).inputs, method="dan", steps=4, lr=0.1, weight_decay=0.5)
+    probe = torch.optim.AdamW([torch.zeros(1, requires_grad=True)])
+    schedule = torch.optim.lr_scheduler.OneCycleLR(probe, 0.1, total_steps=4)
+    left = 1.0
+    for _ in range(4):
+        left *= 1 - 0.5 * schedule.get_last_lr()[0]
+        probe.step()
+        schedule.step()
+    assert left < 0.95
+    assert_allclose(net.head.weight[:, 8:].detach(), left * start[:, 8:], rtol=1e-5)
+
+
+def test_the_strength_of_the_reversal_follows_its_ramp(monkeypatch):
+    used = []
+
+    def reverse(features, strength):
+        used.append(strength)
+        return tl.reverse_gradient(features, strength)
+
+    monkeypatch.setattr(adaptation, "reverse_gradient", reverse)
+    source = rows(10, 1)
+    tl.adapt(tl.TransferModel(Columns(0), 3), source, source.inputs, method="dann", steps=8)
+    assert_allclose(used, np.tanh(5 * np.arange(1, 9) / 8), rtol=1e-12)
+
+
+def numbers_seen(n_source, n_target, *, steps=12, batch_size=4, seed=0):
+    """Adapt on numbered rows; return the numbers that came by, (steps, batch) for each domain."""
+    seen = []
+
+    class Numbers(Columns):
+        def forward(self, rows):
+            seen.append(rows[:, 0].int().numpy())
+            return super().forward(rows)
+
+    source, target = rows(n_source, 0), rows(n_target, 0)
+    for domain, first in ((source, 0), (target, 1000)):
+        domain.inputs[:, 0] = first + np.arange(len(domain))
+    net = tl.TransferModel(Numbers(0), 3)
+    tl.adapt(
+        net,
+        source,
+        target.inputs,
+        method="dan",
+        steps=steps,
+        batch_size=batch_size,
+        seed=seed,
+        lr=1e-6,
+    )
+    seen = np.array(seen)
+    size = min(batch_size, n_source)
+    return seen[:, :size], seen[:, size:] - 1000
+
+
+def test_each_domain_is_dealt_from_a_random_stream_of_its_own():
+    mine, theirs = numbers_seen(10, 10)
+    assert not np.array_equal(mine, theirs)  # no pairs, although both have as many rows
+    for dealt in (mine, theirs):
+        for epoch in dealt.reshape(-1)[:40].reshape(4, 10):
+            assert sorted(epoch) == list(range(10))
+    again, other = numbers_seen(10, 7)
+    np.testing.assert_array_equal(again, mine)  # whatever the target is
+    assert set(other.ravel()) == set(range(7))
+    assert not np.array_equal(numbers_seen(10, 10, seed=1)[0], mine)
+
+
+def test_small_domains_give_small_batches():
+    mine, theirs = numbers_seen(3, 5)
+    assert mine.shape == (12, 3) and theirs.shape == (12, 4)
+    assert all(set(batch) == {0, 1, 2} for batch in mine)
+
+
+def test_the_seconds_are_those_between_two_looks_at_the_clock(monkeypatch):
+    clock = iter([10.0, 12.5])
+    monkeypatch.setattr(adaptation, "perf_counter", lambda: next(clock))
+    net = tl.TransferModel(Columns(0), 3)
+    history = tl.adapt(net, rows(4, 0), rows(4, 1).inputs, method="dan", steps=2)
+    assert history.seconds == 2.5
+
+
+def test_five_hundred_updates_of_64_are_usual_and_the_global_random_state_stays():
+    usual = inspect.signature(tl.adapt).parameters
+    assert (usual["steps"].default, usual["batch_size"].default) == (500, 64)
+    state = torch.get_rng_state()
+    tl.adapt(tl.TransferModel(Columns(0), 3), rows(4, 0), rows(4, 1).inputs, method="dann", steps=2)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("method", ["deep-coral", "dan", "dann"])
+def test_collapsed_features_are_called_by_their_name(method):
+    net = tl.TransferModel(Columns(0), 3)
+    with torch.no_grad():
+        net.backbone.layers[0].weight.zero_()
+        net.backbone.layers[0].bias.fill_(-1)  # ReLU lets nothing through
+    with pytest.raises(tl.DivergedError, match="the features have collapsed: all inputs"):
+        tl.adapt(net, rows(20, 0), rows(20, 1).inputs, method=method, steps=5)
+
+
+@pytest.mark.parametrize(("weight", "what"), [(0, "the loss is nan"), (1e38, "lower lr or weight")])
+def test_a_loss_out_of_all_bounds_stops_the_training(weight, what):
+    net = tl.TransferModel(Columns(0), 3)
+    source = Domain("huge", rows(20, 0).inputs * 1e18, rows(20, 0).labels, tuple("abc"))
+    with pytest.raises(tl.DivergedError, match=what):
+        tl.adapt(net, source, source.inputs, method="deep-coral", weight=weight, steps=50, lr=1e18)
 
 
 @pytest.mark.parametrize("method", ["deep-coral", "dan", "dann"])
@@ -142,10 +438,18 @@ def test_frozen_layers_stay_frozen():
         ({"method": "cdan"}, ValueError, "is 'cdan'; it must be one of deep-coral, dan, dann"),
         ({"model": tl.backbone("small-cnn")}, TypeError, "give a TransferModel"),
         ({"source": 3}, TypeError, "source is a int"),
-        ({"target_inputs": np.zeros((0, 32, 32, 1))}, ValueError, "at least 2 of each"),
-        ({"target_inputs": np.zeros((5, 7))}, ValueError, r"the shape \(5, 7\)"),
+        ({"target_inputs": np.zeros((1, 32, 32, 1))}, ValueError, "at least 2 of each"),
+        ({"source": SOURCE.subset([0])}, ValueError, r"shape \(1, 32, 32, 1\) and .* at least 2"),
+        ({"target_inputs": np.zeros((5, 7))}, ValueError, r"target_inputs the shape \(5, 7\)"),
+        (
+            {"target_inputs": np.zeros((5, 28, 28, 1))},
+            ValueError,
+            r"shape \(600, 32, 32, 1\) and target_inputs the shape \(5, 28, 28, 1\).*resize one",
+        ),
         ({"weight": -1}, ValueError, "weight is -1"),
-        ({"steps": 0}, ValueError, "steps is 0"),
+        ({"weight": np.nan}, ValueError, "weight is nan"),
+        ({"steps": 1}, ValueError, "steps is 1; it must be an integer >= 2"),
+        ({"batch_size": 1}, ValueError, "batch_size is 1; it must be an integer >= 2"),
         ({"source": data.load("rendered-letters", n=60)}, ValueError, "10 outputs and source 26"),
     ],
 )
@@ -191,21 +495,6 @@ def test_the_reversed_gradient_is_skadas(skada):
         torch.sin(function(x, 0.3)).sum().backward()
         gradients.append(x.grad)
     assert torch.equal(*gradients)
-
-
-class Columns(torch.nn.Module):
-    """Rows to features by one hidden layer; the head outside, so that skada can hook it."""
-
-    feature_dim = 16
-
-    def __init__(self, seed):
-        super().__init__()
-        with torch.random.fork_rng():
-            torch.manual_seed(seed)
-            self.layers = torch.nn.Sequential(torch.nn.Linear(4, 16), torch.nn.ReLU())
-
-    def forward(self, rows):
-        return self.layers(rows)
 
 
 def tilted(n, shift, seed):
@@ -297,65 +586,3 @@ def test_accuracy_is_not_below_skadas(skada, method, spread, monkeypatch):
         )  # skada's weight too
         ours.append(tl.evaluate(nets[1], target).accuracy)
     assert np.median(ours) > np.median(theirs) - spread, (ours, theirs)  # DANN fails now and then
-
-
-# ---- BatchNorm
-
-
-def test_adabn_measures_the_targets_statistics_layer_by_layer():
-    net = model()
-    tl.adapt_batchnorm(net, TARGET.inputs, batch_size=400)
-    images = torch.from_numpy(TARGET.inputs).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        values = net.backbone.body.block1.conv(net.backbone.preprocess(images))
-    norm = net.backbone.body.block1.norm
-    torch.testing.assert_close(norm.running_mean, values.mean((0, 2, 3)), atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(norm.running_var, values.var((0, 2, 3)), atol=1e-5, rtol=1e-4)
-
-
-def test_adabn_equals_one_batch_in_training_mode_and_moves_no_parameter():
-    net = model()
-    before = {name: p.clone() for name, p in net.named_parameters()}
-    images = torch.from_numpy(TARGET.inputs).permute(0, 3, 1, 2)
-    with torch.no_grad():
-        wanted = net.train()(images)
-    tl.adapt_batchnorm(net, TARGET.inputs, batch_size=400)
-    with torch.no_grad():
-        np.testing.assert_allclose(net(images).numpy(), wanted.numpy(), atol=2e-3)
-    assert all(torch.equal(p, before[name]) for name, p in net.named_parameters())
-
-
-def test_adabn_needs_batchnorm():
-    with pytest.raises(ValueError, match="0 BatchNorm layers"):
-        tl.adapt_batchnorm(torch.nn.Linear(2, 2), TARGET.inputs)
-
-
-# ---- diagnostics
-
-
-def test_equal_domains_cannot_be_told_and_different_ones_can():
-    net = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
-    half, other = TARGET.subset(np.arange(200)), TARGET.subset(np.arange(200, 400))
-    same = tl.diagnose(net, half, other.inputs)
-    apart = tl.diagnose(net, SOURCE, TARGET.inputs)
-    assert same.domain_accuracy < 0.6 < 0.9 < apart.domain_accuracy
-    assert same.mmd < apart.mmd and same.recall is None
-
-
-def test_collapse_is_noticed_without_labels():
-    net = model()
-    with torch.no_grad():
-        net.head.weight.zero_()
-        net.head.bias.copy_(torch.eye(10)[3])
-    found = tl.diagnose(net, SOURCE, TARGET.inputs)
-    assert found.collapsed and found.shares[3] == 1 and found.shift == pytest.approx(0.9, abs=0.01)
-    assert "COLLAPSED" in str(found)
-
-
-def test_recall_is_by_class_and_needs_labels():
-    net = tl.linear_probe(tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10), TARGET)
-    found = tl.diagnose(net, SOURCE, TARGET.inputs, target_labels=TARGET.labels)
-    np.testing.assert_allclose(found.recall, tl.evaluate(net, TARGET).recall)
-    assert not found.collapsed
-    with pytest.raises(ValueError, match="target_labels have shape"):
-        tl.diagnose(net, SOURCE, TARGET.inputs, target_labels=TARGET.labels[:3])

@@ -22,6 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from tlcourse.checks import check_integer
 from tlcourse.data import Domain
 from tlcourse.history import DivergedError
 from tlcourse.torch.devices import choose_device, seeded
@@ -112,9 +113,10 @@ def adapt(
     TypeError
         If the target comes with labels, or the model is no `TransferModel`.
     ValueError
-        If the method is unknown, a number out of range, or the target empty.
+        If the method is unknown, a number out of range, a domain has fewer than 2 inputs, or the
+        inputs of the two domains differ in shape.
     DivergedError
-        If the loss is no longer finite.
+        If the loss is no longer finite, or the features have collapsed: all inputs have the same.
 
     References
     ----------
@@ -135,7 +137,7 @@ def adapt(
         trained = nn.ModuleDict({"model": model, "alignment": alignment})
         lr = _RATES[method] if lr is None else lr
         optimiser, schedule = make_optimiser(trained, lr, weight_decay, steps)
-        sums, every = torch.zeros(3, device=device), max(1, steps // 10)
+        sums, every = torch.zeros(4, device=device), max(1, steps // 10)
         for step in range(1, steps + 1):
             rows, target_rows = next(batches)
             inputs, labels = to_batch(source, rows, device)
@@ -148,7 +150,8 @@ def adapt(
             (loss + weight * distance).backward()
             optimiser.step()
             schedule.step()
-            sums += torch.stack([loss.detach(), distance.detach(), domain_accuracy])
+            collapsed = (features == features[:1]).all()
+            sums += torch.stack([loss.detach(), distance.detach(), domain_accuracy, collapsed])
             if step % every == 0:
                 _record(history, sums / every, method)
                 sums.zero_()
@@ -182,7 +185,8 @@ def mk_mmd_loss(source_features, target_features, *, scales=(0.25, 0.5, 1.0, 2.0
     """Squared maximum mean discrepancy under a mean of Gaussian kernels.
 
     The squared bandwidths are the mean squared distance in the joint batch times the scales. The
-    estimate is the biased one of [1]_ (equation 5), which is never negative.
+    estimate is the biased one of [1]_ (equation 5), which is never negative. Of equal rows it is 0,
+    and so is its gradient.
 
     Parameters
     ----------
@@ -203,9 +207,11 @@ def mk_mmd_loss(source_features, target_features, *, scales=(0.25, 0.5, 1.0, 2.0
     """
     n, m = len(source_features), len(target_features)
     rows = torch.cat([source_features, target_features])
+    rows = rows - rows[:1].detach()  # distances stay, and those of equal rows are exactly 0
     lengths = rows.square().sum(dim=1)
     squared = (lengths[:, None] + lengths - 2 * rows @ rows.T).clamp(min=0)  # (n + m, n + m)
     bandwidth = squared.detach().sum() / ((n + m) * (n + m - 1))
+    bandwidth = torch.where(bandwidth > 0, bandwidth, 1)  # all rows are equal: any will do
     kernel = sum(torch.exp(-squared / (2 * scale * bandwidth)) for scale in scales) / len(scales)
     signs = torch.cat([torch.full((n,), 1 / n), torch.full((m,), -1 / m)]).to(rows)
     return signs @ kernel @ signs
@@ -311,9 +317,15 @@ def _stream(n, batch_size, rng):
 
 def _record(history, means, method):
     """Write down the means of a tenth of the updates."""
-    loss, distance, domain_accuracy = means.tolist()
+    loss, distance, domain_accuracy, collapsed = means.tolist()
     if not np.isfinite(loss + distance):
         raise DivergedError(f"the loss is {loss} and the distance {distance}; lower lr or weight.")
+    if collapsed == 1:
+        raise DivergedError(
+            "the features have collapsed: all inputs of a batch have the same, so nothing can be "
+            "learnt any more, and their distance of 0 is no success; lower weight or lr, or give "
+            "the backbone BatchNorm."
+        )
     history.loss.append(loss)
     history.distance.append(distance)
     if method == "dann":
@@ -333,11 +345,12 @@ def _check(model, source, target_inputs, method, weight, steps, batch_size):
         )
     if method not in _WEIGHTS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(_WEIGHTS)}.")
-    shape = np.shape(target_inputs)
-    if len(shape) != source.inputs.ndim or len(source) < 2 or shape[0] < 2:
+    shapes = source.inputs.shape, np.shape(target_inputs)
+    if shapes[0][1:] != shapes[1][1:] or min(shape[0] for shape in shapes) < 2:
         raise ValueError(
-            f"source has {len(source)} inputs and target_inputs the shape {shape}; give at least "
-            f"2 of each, of the shape (m, {', '.join(map(str, source.inputs.shape[1:]))})."
+            f"source's inputs have the shape {shapes[0]} and target_inputs the shape {shapes[1]}; "
+            "both pass through the net in one batch, so give at least 2 of each, alike in all axes "
+            "but the first: load or resize one domain like the other."
         )
     if model.head.out_features != source.n_classes:
         raise ValueError(
@@ -345,26 +358,27 @@ def _check(model, source, target_inputs, method, weight, steps, batch_size):
         )
     if weight is not None and not weight >= 0:
         raise ValueError(f"weight is {weight!r}; it must be >= 0.")
-    for name, number in (("steps", steps), ("batch_size", batch_size)):
-        if not isinstance(number, int | np.integer) or number < 2:
-            raise ValueError(f"{name} is {number!r}; it must be an integer >= 2.")
+    check_integer("steps", steps, smallest=2)
+    check_integer("batch_size", batch_size, smallest=2)
 
 
 def adapt_batchnorm(model, inputs, *, batch_size=256, device="auto"):
     """Replace BatchNorm's running statistics by those of other inputs (AdaBN).
 
     Each layer's mean and variance become the averages over the batches, weighted equally;
-    parameters do not move. Frozen BatchNorm layers are measured anew too: asking for it is the
-    point of the call.
+    parameters do not move. The variance is the unbiased one, as in BatchNorm's own running
+    statistics. Frozen BatchNorm layers are measured anew too: asking for it is the point of the
+    call. A layer that the forward pass does not reach keeps its statistics.
 
     Parameters
     ----------
     model : torch.nn.Module
         Changed in place.
-    inputs : ndarray of float32, shape (n, h, w, c)
+    inputs : ndarray of float32, shape (n, h, w, c) or (n, d)
         Unlabelled examples, such as the target's.
     batch_size : int
-        Largest batch; batches are of nearly equal size.
+        Largest batch, at least 2; batches are of nearly equal size. Where a single example would
+        be left alone, it joins a batch, which then has one more.
     device : str
         See `choose_device`.
 
@@ -376,7 +390,8 @@ def adapt_batchnorm(model, inputs, *, batch_size=256, device="auto"):
     Raises
     ------
     ValueError
-        If the model has no BatchNorm with running statistics, or there are fewer than 2 inputs.
+        If the model has no BatchNorm with running statistics, there are fewer than 2 inputs, or
+        ``batch_size`` is no integer of at least 2: one row has no variance.
 
     References
     ----------
@@ -393,29 +408,30 @@ def adapt_batchnorm(model, inputs, *, batch_size=256, device="auto"):
             f"model has {len(layers)} BatchNorm layers with statistics and inputs have "
             f"{len(inputs)} rows; both must be there (at least 2 rows)."
         )
+    check_integer("batch_size", batch_size, smallest=2)
     device = choose_device(device)
     model.to(device).eval()
-    sums = {layer: [0.0, 0.0] for layer in layers}
+    measured = {}  # layer: means and variances, one for each time that it ran
 
     def measure(layer, arguments):
         values = arguments[0].detach()
         axes = [axis for axis in range(values.ndim) if axis != 1]
         mean, variance = values.mean(axes), values.var(axes)
-        sums[layer][0] += mean
-        sums[layer][1] += variance
+        measured.setdefault(layer, []).append((mean, variance))
         layer.running_mean.copy_(mean)  # this batch is normalised by its own statistics
         layer.running_var.copy_(variance)
 
     hooks = [layer.register_forward_pre_hook(measure) for layer in layers]
-    parts = np.array_split(np.arange(len(inputs)), -(-len(inputs) // batch_size))
+    parts = min(-(-len(inputs) // batch_size), len(inputs) // 2)  # none of a single example
     try:
         with torch.no_grad():
-            for rows in parts:
+            for rows in np.array_split(np.arange(len(inputs)), parts):
                 model(to_tensor(inputs[rows], device))
     finally:
         for hook in hooks:
             hook.remove()
-    for layer, (mean, variance) in sums.items():
-        layer.running_mean.copy_(mean / len(parts))
-        layer.running_var.copy_(variance / len(parts))
+    for layer, found in measured.items():
+        means, variances = zip(*found, strict=True)
+        layer.running_mean.copy_(torch.stack(means).mean(0))
+        layer.running_var.copy_(torch.stack(variances).mean(0))
     return model
