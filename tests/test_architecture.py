@@ -29,7 +29,18 @@ CORE = {
     "platformdirs",
     "safetensors",
 }
-DOOR = {"align", "checks", "data", "evaluation", "history", "probing", "scores", "weights"}
+DOOR = {
+    "align",
+    "checks",
+    "data",
+    "evaluation",
+    "history",
+    "layering",
+    "methods",
+    "probing",
+    "scores",
+    "weights",
+}
 MAY_IMPORT = {  # layer: the layers below it, and third parties
     "checks": ({"checks"}, CORE),
     "data": ({"data", "checks"}, CORE | {"matplotlib"}),  # it ships the fonts
@@ -38,6 +49,8 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "scores": ({"scores", "checks"}, CORE),
     "weights": ({"weights"}, CORE),
     "history": ({"history"}, CORE),
+    "layering": ({"layering"}, CORE),
+    "methods": ({"methods", "history", "layering", "data", "checks", "evaluation"}, CORE),
     "probing": ({"probing", "checks"}, CORE),
     "claims": ({"claims"}, CORE | {"IPython"}),
     "study": ({"study", "data", "evaluation", "checks"}, CORE),

@@ -100,6 +100,13 @@ def test_median_bandwidth_worked_by_hand_and_in_the_default_of_mmd():
     assert scores.mmd(x, y) == scores.mmd(x, y, bandwidth=4.5)
 
 
+def test_median_bandwidth_does_not_fall_for_the_order_of_the_rows():
+    rows = 10.0 * (np.arange(10_000) % 10) + np.random.default_rng(0).normal(0, 0.01, 10_000)
+    cycling, sorted_rows = rows[:, None], np.sort(rows)[:, None]
+    assert scores.median_bandwidth(cycling, cycling) == pytest.approx(30, abs=0.5)
+    assert scores.median_bandwidth(sorted_rows, sorted_rows) == pytest.approx(30, abs=0.5)
+
+
 def test_median_bandwidth_of_many_rows_is_close_to_that_of_all():
     rng = np.random.default_rng(0)
     x, y = np.sort(rng.normal(size=(2500, 1)), axis=0), rng.normal(size=(300, 1)) + 1

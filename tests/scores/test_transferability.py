@@ -115,6 +115,12 @@ def test_regularised_h_score_equals_the_matrix_formula(n, d):
     assert scores.h_score(features, labels) == pytest.approx(expected, rel=1e-9)
 
 
+def test_regularised_h_score_of_one_feature_is_the_plain_one():
+    """A single variance is a multiple of the identity already: there is nothing to shrink."""
+    features, labels = np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1])
+    assert scores.h_score(features, labels) == pytest.approx(4 / 5)
+
+
 def test_plain_h_score_saturates_with_few_examples_and_the_regularised_one_does_not():
     noise = np.random.default_rng(0).normal(size=(20, 50))
     labels = np.arange(20) % 4

@@ -9,9 +9,8 @@ Design choices
 - A Keras BatchNorm that is not trainable runs in inference mode: its statistics stay.
 """
 
-from fnmatch import fnmatchcase
-
 from tlcourse.keras.devices import keras
+from tlcourse.layering import match_names
 
 
 def freeze(model, *patterns):
@@ -82,44 +81,6 @@ def named_layers(model):
         else:
             found[layer.name] = layer
     return found
-
-
-def match_names(names, patterns, what):
-    """Return the names that match, or lie below a match, after checking each glob.
-
-    Parameters
-    ----------
-    names : iterable of str
-        What to choose from.
-    patterns : sequence of str
-        Globs; ``*`` also matches dots.
-    what : str
-        What the names stand for, for the message.
-
-    Returns
-    -------
-    list of str
-        In the order of ``names``.
-
-    Raises
-    ------
-    ValueError
-        If no pattern is given or one matches nothing.
-    """
-    names = list(names)
-    if not patterns:
-        raise ValueError(f"no pattern is given; give globs on {what} such as 'backbone' or 'head'.")
-    for pattern in patterns:
-        if not any(matches(name, pattern) for name in names):
-            shown = ", ".join(names[:12]) + (", ..." if len(names) > 12 else "")
-            raise ValueError(f"pattern {pattern!r} matches none of the {what}; there are {shown}.")
-    return [name for name in names if any(matches(name, pattern) for pattern in patterns)]
-
-
-def matches(name, pattern):
-    """Say whether a name or a container that it lies in matches."""
-    parts = name.split(".")
-    return any(fnmatchcase(".".join(parts[: end + 1]), pattern) for end in range(len(parts)))
 
 
 def _set_trainable(model, patterns, trainable):

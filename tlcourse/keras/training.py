@@ -19,8 +19,9 @@ from tlcourse.data.domain import check_domain, check_training_data
 from tlcourse.evaluation import evaluate_logits
 from tlcourse.history import DivergedError, History
 from tlcourse.keras.devices import keras, tf
-from tlcourse.keras.freezing import match_names, matches, named_layers
+from tlcourse.keras.freezing import named_layers
 from tlcourse.keras.models import TransferModel, count_parameters
+from tlcourse.layering import group_by_rate
 
 
 def cross_entropy(logits, labels):
@@ -266,29 +267,13 @@ def device_name(device):
 def _optimisers(model, lr, weight_decay):
     """Return (optimiser, peak rate, variables) for each learning rate."""
     found = named_layers(model)
-    rates = lr if isinstance(lr, dict) else {"*": lr}
-    if any(not rate > 0 for rate in rates.values()):
-        raise ValueError(f"lr is {lr!r}; rates must be > 0 (to keep a layer still, freeze it).")
-    match_names(found, list(rates), "layers")
-    groups = {pattern: [] for pattern in rates}
-    for name, layer in found.items():
-        if not layer.trainable_variables:
-            continue
-        pattern = next((glob for glob in rates if matches(name, glob)), None)
-        if pattern is None:
-            raise ValueError(
-                f"lr {lr!r} has no rate for the layer {name!r}; add a glob for it, such as '*', or "
-                "freeze it."
-            )
-        groups[pattern] += layer.trainable_variables
-    groups = {pattern: variables for pattern, variables in groups.items() if variables}
-    if not groups:
-        raise ValueError("model has no parameter to train: all are frozen; unfreeze some first.")
+    trainable = [name for name, layer in found.items() if layer.trainable_variables]
     optimisers = []
-    for pattern, variables in groups.items():
-        optimiser = keras.optimizers.AdamW(rates[pattern], weight_decay=weight_decay, epsilon=1e-8)
+    for rate, names in group_by_rate(found, trainable, lr, "layer"):
+        variables = [variable for name in names for variable in found[name].trainable_variables]
+        optimiser = keras.optimizers.AdamW(rate, weight_decay=weight_decay, epsilon=1e-8)
         optimiser.build(variables)
-        optimisers.append((optimiser, rates[pattern], variables))
+        optimisers.append((optimiser, rate, variables))
     return optimisers
 
 

@@ -118,8 +118,8 @@ def median_bandwidth(x, y):
     Parameters
     ----------
     x, y : array-like, shapes (n, d) and (m, d)
-        Features of two domains; of a larger one than 1,000 rows, at most
-        1,000 evenly spaced rows are used.
+        Features of two domains; of one with more than 1,000 rows, 1,000 are drawn at random, the
+        same ones at every call.
 
     Returns
     -------
@@ -132,7 +132,7 @@ def median_bandwidth(x, y):
         If they are not finite rows of equal width.
     """
     rows = _check_domains(x, y)
-    pooled = np.concatenate([part[:: -(-len(part) // _MEDIAN_ROWS)] for part in rows])
+    pooled = np.concatenate([_sample(part) for part in rows])
     distances = pdist(pooled)
     distances = distances[distances > 0]
     return float(np.median(distances)) if len(distances) else 1.0
@@ -216,6 +216,13 @@ def _check_domains(x, y, *, min_rows=2):
             f"x has {x.shape[1]} features and y {y.shape[1]}; extract both with the same model."
         )
     return x, y
+
+
+def _sample(rows):
+    """Return all rows, or some drawn at random: evenly spaced ones may all be of one class."""
+    if len(rows) <= _MEDIAN_ROWS:
+        return rows
+    return rows[np.random.default_rng(0).choice(len(rows), _MEDIAN_ROWS, replace=False)]
 
 
 def _kernel_sum(x, y, bandwidths):

@@ -9,6 +9,7 @@ Design choices
 
 import numpy as np
 from scipy.linalg import eigh
+from sklearn.covariance import ledoit_wolf_shrinkage
 
 from tlcourse.checks import check_class_labels, check_features
 
@@ -145,7 +146,7 @@ def h_score(features, labels, *, regularised=True):
     spread = squares / n  # eigenvalues of the covariance, (r,)
     # Entry (j, c): share of class c in the between-class variance along axis j.
     between = spread * (projections**2 / np.bincount(codes)).sum(axis=1)
-    alpha = _ledoit_wolf_shrinkage(centred, spread) if regularised else 0.0
+    alpha = ledoit_wolf_shrinkage(centred, assume_centered=True) if regularised else 0.0
     whitened = (1 - alpha) * between / ((1 - alpha) * spread + alpha * spread.sum() / d)
     return float(whitened.sum())
 
@@ -247,12 +248,3 @@ def _project(name, features, responses):
     if n < d:
         return squares, vectors.T @ responses
     return squares, vectors.T @ (features.T @ responses) / np.sqrt(squares)[:, None]
-
-
-def _ledoit_wolf_shrinkage(centred, spread):
-    """Return Ledoit and Wolf's shrinkage from centred rows and their covariance's eigenvalues."""
-    n, d = centred.shape
-    fourth = (np.einsum("nd,nd->n", centred, centred) ** 2).sum() / n
-    noise = (fourth - (spread**2).sum()) / n
-    distance = (spread**2).sum() - spread.sum() ** 2 / d  # to the nearest multiple of I, squared
-    return 1.0 if noise >= distance else max(noise / distance, 0.0)

@@ -8,9 +8,9 @@ Design choices
   mode each time it runs, whatever ``model.train()`` has said before.
 """
 
-from fnmatch import fnmatchcase
-
 from torch import nn
+
+from tlcourse.layering import match_names
 
 
 def freeze(model, *patterns):
@@ -95,41 +95,6 @@ def is_frozen(module):
     return _stay_still in module._forward_pre_hooks.values()
 
 
-def match_names(names, patterns, what):
-    """Return the names that match at least one glob, after checking that each glob matches.
-
-    Parameters
-    ----------
-    names : iterable of str
-        What to choose from.
-    patterns : sequence of str
-        Globs.
-    what : str
-        What the names stand for, for the message.
-
-    Returns
-    -------
-    set of str
-
-    Raises
-    ------
-    ValueError
-        If no pattern is given or one matches nothing.
-    """
-    names = list(names)
-    if not patterns:
-        raise ValueError(f"no pattern is given; give globs on {what} such as 'backbone' or 'head'.")
-    chosen = set()
-    for pattern in patterns:
-        matching = {name for name in names if fnmatchcase(name, pattern)}
-        if not matching:
-            raise ValueError(
-                f"pattern {pattern!r} matches none of the {what}; there are {_some(names)}."
-            )
-        chosen |= matching
-    return chosen
-
-
 def _stay_still(module, _inputs):
     """Run this module in evaluation mode."""
     module.training = False
@@ -141,20 +106,8 @@ def _matching(model, patterns):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
     modules = {name: module for name, module in model.named_modules() if name}
     parameters = dict(model.named_parameters())
-    chosen = match_names([*modules, *parameters], patterns, "modules and parameters")
-
-    def below(name):
-        parts = name.split(".")
-        return any(".".join(parts[: end + 1]) in chosen for end in range(len(parts)))
-
+    chosen = set(match_names([*modules, *parameters], patterns, "modules and parameters"))
     return (
-        [module for name, module in modules.items() if below(name)],
-        [parameter for name, parameter in parameters.items() if below(name)],
+        [module for name, module in modules.items() if name in chosen],
+        [parameter for name, parameter in parameters.items() if name in chosen],
     )
-
-
-def _some(names, most=12):
-    """List names, the shortest paths first."""
-    ordered = sorted((name for name in names if name), key=lambda name: (name.count("."), name))
-    more = ", ..." if len(ordered) > most else ""
-    return ", ".join(ordered[:most]) + more

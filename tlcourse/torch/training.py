@@ -14,7 +14,6 @@ Design choices
 
 import copy
 from contextlib import contextmanager
-from fnmatch import fnmatchcase
 from time import perf_counter
 
 import numpy as np
@@ -26,8 +25,8 @@ from tlcourse.checks import check_counts
 from tlcourse.data.domain import check_domain, check_training_data
 from tlcourse.evaluation import evaluate_logits
 from tlcourse.history import DivergedError, History
+from tlcourse.layering import group_by_rate
 from tlcourse.torch.devices import choose_device, seeded
-from tlcourse.torch.freezing import match_names
 from tlcourse.torch.models import TransferModel, count_parameters
 
 
@@ -254,28 +253,14 @@ def make_optimiser(model, lr, weight_decay, total_steps):
         If nothing can be trained, a glob matches nothing, or a parameter has no learning rate.
     """
     trainable = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not trainable:
-        raise ValueError("model has no parameter to train: all are frozen; unfreeze some first.")
-    rates = lr if isinstance(lr, dict) else {"*": lr}
-    if any(not rate > 0 for rate in rates.values()):
-        raise ValueError(f"lr is {lr!r}; rates must be > 0 (to keep a layer still, freeze it).")
-    match_names(dict(model.named_parameters()), rates, "parameters")
-    groups = {pattern: [] for pattern in rates}
-    for name, parameter in trainable.items():
-        pattern = next((glob for glob in rates if fnmatchcase(name, glob)), None)
-        if pattern is None:
-            raise ValueError(
-                f"lr {lr!r} has no rate for the parameter {name!r}; add a glob for it, such as "
-                "'*', or freeze it."
-            )
-        groups[pattern].append(parameter)
-    groups = {pattern: members for pattern, members in groups.items() if members}
+    names = dict(model.named_parameters())
+    groups = group_by_rate(names, trainable, lr, "parameter")
     optimiser = torch.optim.AdamW(
-        [{"params": members, "lr": rates[pattern]} for pattern, members in groups.items()],
+        [{"params": [trainable[name] for name in members], "lr": rate} for rate, members in groups],
         weight_decay=weight_decay,
     )
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, [rates[pattern] for pattern in groups], total_steps=max(2, total_steps)
+        optimiser, [rate for rate, _ in groups], total_steps=max(2, total_steps)
     )
     return optimiser, schedule
 

@@ -7,10 +7,9 @@ Design choices
 - Names and meanings are those of the PyTorch door.
 """
 
-from typing import NamedTuple
-
 from tlcourse.keras.devices import keras, tf
 from tlcourse.keras.freezing import freeze, named_layers, unfreeze
+from tlcourse.layering import CopyReport, check_depth, compare_weights, falling_rates
 
 
 def layers(model):
@@ -107,13 +106,9 @@ def layer_rates(model, top, decay=2.6):
     Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018,
     section 3.2.
     """
-    if not top > 0 or not decay >= 1:
-        raise ValueError(f"top is {top!r} and decay {decay!r}; top must be > 0 and decay >= 1.")
-    return {
-        name: top / decay**depth
-        for depth, members in enumerate(reversed(layers(model).values()))
-        for name in members
-    }
+    groups = list(layers(model).values())
+    rates = falling_rates(len(groups), top, decay)
+    return {name: rate for members, rate in zip(groups, rates, strict=True) for name in members}
 
 
 class L2SP:
@@ -178,22 +173,7 @@ class L2SP:
         return penalty
 
 
-class CopyReport(NamedTuple):
-    """What was copied from one model to another.
-
-    Attributes
-    ----------
-    copied : tuple of str
-        Weights that now have the source's values.
-    skipped : dict of str to str
-        Weights of either model that were left alone, and why.
-    """
-
-    copied: tuple
-    skipped: dict
-
-
-def copy_parameters(source, target):
+def copy_parameters(source: keras.Model, target: keras.Model) -> CopyReport:
     """Copy all weights that have the same layer name, place and shape.
 
     Parameters
@@ -208,32 +188,14 @@ def copy_parameters(source, target):
     Raises
     ------
     ValueError
-        If nothing fits; the target is left as it was.
+        If no parameter agrees; the target is left as it was.
     """
     given, wanted = _named_weights(source), _named_weights(target)
-    skipped = {name: "not in the target" for name in given if name not in wanted}
-    fitting = []
-    for name, weight in wanted.items():
-        if name not in given:
-            skipped[name] = "not in the source"
-        elif given[name].shape != weight.shape:
-            skipped[name] = f"shape {tuple(given[name].shape)} against {tuple(weight.shape)}"
-        else:
-            fitting.append(name)
-    if not fitting:
-        raise ValueError(f"source and target share no weight of equal name and shape: {skipped}.")
-    for name in fitting:
+    shapes = [{name: tuple(w.shape) for name, w in net.items()} for net in (given, wanted)]
+    report = compare_weights(*shapes, [name for name in wanted if "moving_" not in name])
+    for name in report.copied:
         wanted[name].assign(given[name].numpy())
-    return CopyReport(tuple(fitting), skipped)
-
-
-def check_depth(parameter, k, n_layers, *, least):
-    """Refuse a number of layers that the model does not have."""
-    if isinstance(k, bool) or not isinstance(k, int) or not least <= k <= n_layers:
-        raise ValueError(
-            f"{parameter} is {k!r}; the model has {n_layers} layers, so give an integer from "
-            f"{least} to {n_layers}."
-        )
+    return report
 
 
 def _named_weights(model):

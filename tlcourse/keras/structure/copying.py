@@ -10,7 +10,8 @@ Design choices
 from tlcourse.keras.devices import keras
 from tlcourse.keras.freezing import named_layers
 from tlcourse.keras.models import TransferModel, reseed
-from tlcourse.keras.parameter.layers import check_depth, layers
+from tlcourse.keras.parameter.layers import layers
+from tlcourse.layering import check_depth
 
 
 def fresh_copy(model, *, seed=0):

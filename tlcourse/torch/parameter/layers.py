@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from tlcourse.layering import CopyReport, check_depth, compare_weights, falling_rates
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.training import evaluate
 
@@ -150,15 +151,14 @@ def layer_rates(model, top, decay=2.6):
     Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018,
     section 3.2.
     """
-    if not top > 0 or not decay >= 1:
-        raise ValueError(f"top is {top!r} and decay {decay!r}; top must be > 0 and decay >= 1.")
-    names = dict(model.named_parameters())
+    names, parts = dict(model.named_parameters()), list(layers(model).values())
     rates = {}
-    for depth, members in enumerate(reversed(layers(model).values())):
+    for members, rate in zip(parts, falling_rates(len(parts), top, decay), strict=True):
         for member in members:
-            glob = member if member in names else f"{member}.*"
-            if member in names or any(name.startswith(f"{member}.") for name in names):
-                rates[glob] = top / decay**depth
+            if member in names:
+                rates[member] = rate
+            elif any(name.startswith(f"{member}.") for name in names):
+                rates[f"{member}.*"] = rate
     return rates
 
 
@@ -332,28 +332,7 @@ def interpolate(start, end, alpha):
     return model
 
 
-@dataclass(frozen=True)
-class CopyReport:
-    """What `copy_parameters` did.
-
-    Attributes
-    ----------
-    copied : tuple of str
-        Names of the parameters and buffers that were copied.
-    skipped : dict of str to str
-        For every other name of either net: why it was not copied.
-    """
-
-    copied: tuple
-    skipped: dict
-
-    def __str__(self):
-        """List what was skipped, and count what was copied."""
-        lines = [f"copied {len(self.copied)}, skipped {len(self.skipped)}"]
-        return "\n".join(lines + [f"  {name}: {why}" for name, why in self.skipped.items()])
-
-
-def copy_parameters(source, target):
+def copy_parameters(source: nn.Module | dict[str, torch.Tensor], target: nn.Module) -> CopyReport:
     """Copy parameters and buffers that agree in name and shape from one net to another.
 
     Parameters
@@ -374,37 +353,12 @@ def copy_parameters(source, target):
     """
     given = source.state_dict() if isinstance(source, nn.Module) else dict(source)
     wanted = target.state_dict()
-    copied, skipped = [], {}
-    for name, tensor in wanted.items():
-        if name not in given:
-            skipped[name] = "missing: the source has no such name"
-        elif given[name].shape != tensor.shape:
-            skipped[name] = (
-                f"shape: {tuple(given[name].shape)} in the source, "
-                f"{tuple(tensor.shape)} in the target"
-            )
-        else:
-            copied.append(name)
-    skipped |= {n: "unused: the target has no such name" for n in given if n not in wanted}
-    if not set(copied) & dict(target.named_parameters()).keys():
-        few = "; ".join(f"{name!r}: {why}" for name, why in list(skipped.items())[:4])
-        raise ValueError(
-            f"source and target share no parameter by name and shape ({few}); "
-            "rename entries or choose another source."
-        )
+    shapes = [{name: tuple(t.shape) for name, t in state.items()} for state in (given, wanted)]
+    report = compare_weights(*shapes, dict(target.named_parameters()))
     with torch.no_grad():
-        for name in copied:
+        for name in report.copied:
             wanted[name].copy_(given[name])
-    return CopyReport(tuple(copied), skipped)
-
-
-def check_depth(parameter, k, n_layers, *, least):
-    """Refuse a number of layers that the net does not have."""
-    if not isinstance(k, int) or not least <= k <= n_layers:
-        raise ValueError(
-            f"{parameter} is {k!r}; this net has {n_layers} layers, so give an integer from "
-            f"{least} to {n_layers} (see layer_names)."
-        )
+    return report
 
 
 def _members(module, prefix=""):

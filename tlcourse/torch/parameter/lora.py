@@ -15,8 +15,9 @@ import math
 import torch
 from torch import nn
 
+from tlcourse.layering import match_names
 from tlcourse.torch.devices import seeded
-from tlcourse.torch.freezing import freeze, match_names, unfreeze
+from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.parameter.layers import layer_names
 
 

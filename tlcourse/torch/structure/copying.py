@@ -15,9 +15,10 @@ import torch
 from torch import fx, nn
 from torchvision.ops import StochasticDepth
 
+from tlcourse.layering import check_depth
 from tlcourse.torch.devices import seeded
 from tlcourse.torch.models import Backbone, Preprocess, TransferModel
-from tlcourse.torch.parameter.layers import check_depth, layer_names, layers
+from tlcourse.torch.parameter.layers import layer_names, layers
 from tlcourse.torch.training import evaluating
 
 
