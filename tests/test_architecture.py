@@ -27,6 +27,7 @@ CORE = {
     "tqdm",
     "filelock",
     "platformdirs",
+    "pooch",
     "safetensors",
 }
 DOOR = {

@@ -20,13 +20,15 @@ import tempfile
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
+from zipfile import ZipFile
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 from sklearn.datasets import load_svmlight_file
 
 from tlcourse.data.domain import Domain
-from tlcourse.data.fetching import DownloadError, cache_dir, extract_zip, fetch, locked, sha256_of
+from tlcourse.data.fetching import DownloadError, cache_dir, fetch, locked, sha256_of
+from tlcourse.data.pictures import Pictures
 
 
 class RemoteFile(NamedTuple):
@@ -186,8 +188,6 @@ DOWNLOADS = {
         licence="none stated for the photographs",
     ),
 }
-
-_ANTS_BEES_MAX_BYTES = 100_000_000
 
 
 def fetch_download(name, *, part=None, progress=True):
@@ -390,10 +390,12 @@ def _unpack_pictures(download, root, folder, progress):
         if folder.exists():
             return
         with tempfile.TemporaryDirectory(dir=root, prefix="unpacking.") as scratch:
-            unpacked = Path(scratch, "archive")
-            extract_zip(archive, unpacked, max_bytes=_ANTS_BEES_MAX_BYTES)
-            _check_pictures(unpacked / download.folder)
-            os.replace(unpacked / download.folder, folder)
+            # zipfile leaves nothing outside the folder, whatever the members are called.
+            with ZipFile(archive) as zipped:
+                zipped.extractall(scratch)
+            unpacked = Path(scratch, download.folder)
+            _check_pictures(unpacked)
+            os.replace(unpacked, folder)
 
 
 def _check_pictures(folder):
@@ -414,12 +416,6 @@ def _read_pictures(folder, part, size):
     """Read the listed photographs of one part, cut to squares: ``(n, size, size, 3)``."""
     subfolder = {"train": "train", "test": "val"}[part]
     paths = [path for path in _picture_hashes() if path.startswith(f"{subfolder}/")]
-    images = np.empty((len(paths), size, size, 3), dtype=np.float32)
-    labels = np.empty(len(paths), dtype=np.int64)
-    for row, path in enumerate(paths):
-        with Image.open(folder / path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-        square = ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)
-        images[row] = np.asarray(square, dtype=np.float32) / 255
-        labels[row] = DOWNLOADS["ants-bees"].class_names.index(path.split("/")[1])
-    return images, labels
+    class_names = DOWNLOADS["ants-bees"].class_names
+    labels = np.array([class_names.index(path.split("/")[1]) for path in paths], dtype=np.int64)
+    return np.asarray(Pictures([folder / path for path in paths], size)), labels

@@ -1,40 +1,38 @@
-"""Fetch a file once, verified; and unpack an archive without trusting it.
+"""Fetch a file once, verified.
 
 Design choices
 --------------
 - Nothing is used before its SHA-256 is right: not a download, not a file found in the cache.
 - A right file in the cache costs no network and no write, so a read-only cache folder works.
 - A wrong file in the cache is neither used, overwritten nor deleted: the error says what to do.
-- A download grows in ``<file>.part`` under a lock and is moved into place in one step. A broken
-  download is resumed; the size is known beforehand, so a body can never fill the disk.
-- Only the standard library speaks to the network.
+- pooch transfers: to a temporary file, which is moved into place once its hash is right. What it
+  leaves to us are several mirrors, one process at a time, and words for a reader without network.
 """
+
+from __future__ import annotations
 
 import hashlib
 import os
-import stat
 import tempfile
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.client import HTTPException
 from pathlib import Path
-from urllib.error import HTTPError
-from urllib.request import Request, urlopen
-from zipfile import ZipFile
 
 import platformdirs
+import pooch
 from filelock import FileLock
 from tqdm import tqdm
 
 _TIMEOUT_SECONDS = 30
 _BLOCK_BYTES = 1 << 16
-_CONNECTIONS_PER_MIRROR = 10
+_READABLE_BY_ALL = 0o644
 
 
 class DownloadError(RuntimeError):
     """A file could not be had, or is not what it should be; the message says what to do."""
 
 
-def cache_dir():
+def cache_dir() -> Path:
     """Return the folder that holds downloaded files; it need not exist yet.
 
     Returns
@@ -46,12 +44,44 @@ def cache_dir():
     return Path(chosen).expanduser() if chosen else user_cache_dir()
 
 
-def user_cache_dir():
+def user_cache_dir() -> Path:
     """Return the platform's folder for what can be fetched or computed again."""
     return Path(platformdirs.user_cache_dir("tlcourse", appauthor=False))
 
 
-def fetch(filename, urls, sha256, size, *, folder, stand_in=None, progress=True):
+def is_writable(folder: Path) -> bool:
+    """Find out whether files can be made in a folder, by making one.
+
+    Permissions do not tell: on Windows a folder's read-only mark means nothing, and lists of
+    access rights, read-only mounts and full quotas are not in them.
+
+    Parameters
+    ----------
+    folder : Path
+        It need not exist; then its nearest parent that does is tried.
+
+    Returns
+    -------
+    bool
+    """
+    there = next((place for place in (folder, *folder.parents) if place.exists()), folder)
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return True
+    except OSError:
+        return False
+
+
+def fetch(
+    filename: str,
+    urls: Sequence[str],
+    sha256: str,
+    size: int,
+    *,
+    folder: str | os.PathLike,
+    stand_in: str | None = None,
+    progress: bool = True,
+) -> Path:
     """Return a verified file, downloading it only if it is not there yet.
 
     Parameters
@@ -63,7 +93,7 @@ def fetch(filename, urls, sha256, size, *, folder, stand_in=None, progress=True)
     sha256 : str
         SHA-256 of the file in hexadecimal digits.
     size : int
-        Length of the file in bytes.
+        Length of the file in bytes, for the progress bar and the error message.
     folder : path
         Cache folder; created when needed.
     stand_in : str, optional
@@ -95,16 +125,14 @@ def fetch(filename, urls, sha256, size, *, folder, stand_in=None, progress=True)
     with locked(target):
         # Another process may have finished the file while this one waited.
         if not _is_right(target, sha256):
-            part = target.with_name(target.name + ".part")
-            reasons = _fill_from_any(part, urls, sha256, size, progress)
+            reasons = _download_from_any(urls, target, sha256, size, progress)
             if reasons:
                 raise DownloadError(_advice(filename, target, sha256, size, reasons, stand_in))
-            os.replace(part, target)
     return target
 
 
 @contextmanager
-def locked(target):
+def locked(target: Path) -> Iterator[None]:
     """Let one process at a time make ``target``; its folder is created.
 
     Parameters
@@ -132,7 +160,7 @@ def locked(target):
         lock.release()
 
 
-def sha256_of(path):
+def sha256_of(path: str | os.PathLike) -> str:
     """Compute the SHA-256 of a file.
 
     Parameters
@@ -149,60 +177,6 @@ def sha256_of(path):
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def extract_zip(archive, folder, *, max_bytes):
-    """Unpack a zip archive into a new folder, completely or not at all.
-
-    Parameters
-    ----------
-    archive : path
-        Zip file.
-    folder : path
-        Folder to make; its parent must exist and it must not.
-    max_bytes : int
-        Most bytes that the unpacked members may have together.
-
-    Raises
-    ------
-    FileExistsError
-        If ``folder`` is already there.
-    ValueError
-        If a member would land outside the folder or is a link, or the members are too big.
-        Nothing is written then.
-    """
-    archive, folder = Path(archive), Path(folder)
-    if folder.exists():
-        raise FileExistsError(f"{folder} is already there; move it away, or choose another folder.")
-    with ZipFile(archive) as zipped:
-        for member in zipped.infolist():
-            _refuse_escape(archive, member)
-        # zipfile never reads more from a member than its stated size.
-        total = sum(member.file_size for member in zipped.infolist())
-        if total > max_bytes:
-            raise ValueError(
-                f"{archive.name} unpacks to {total:,} bytes, more than max_bytes={max_bytes:,}."
-            )
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.") as scratch:
-            unpacked = Path(scratch, "unpacked")
-            unpacked.mkdir()
-            zipped.extractall(unpacked)
-            os.replace(unpacked, folder)
-
-
-def _refuse_escape(archive, member):
-    """Refuse a member that is a link or whose name could leave the folder on any platform."""
-    # ``filename`` may have been normalised for this platform; the original name has not.
-    name = member.orig_filename.replace("\\", "/")
-    if name.startswith("/") or ":" in name or "\0" in name or ".." in name.split("/"):
-        raise ValueError(
-            f"{archive.name} holds {member.orig_filename!r}, which leads out of the folder; "
-            "the archive is not to be trusted."
-        )
-    if stat.S_ISLNK(member.external_attr >> 16):
-        raise ValueError(
-            f"{archive.name} holds the link {member.orig_filename!r}; only files are unpacked."
-        )
-
-
 def _is_right(target, sha256):
     """Return whether the file is there; refuse another file of the same name."""
     if not target.exists():
@@ -216,97 +190,35 @@ def _is_right(target, sha256):
     return True
 
 
-def _fill_from_any(part, urls, sha256, size, progress):
-    """Complete ``part`` from the first mirror that can; return why each failed, else nothing."""
+def _download_from_any(urls, target, sha256, size, progress):
+    """Download from the first mirror that can; return why each failed, else nothing."""
+    pooch.get_logger().setLevel("WARNING")  # the progress bar says what is downloaded
     reasons = []
     for url in urls:
-        try:
-            _fill_verified(part, url, sha256, size, progress)
-        except (OSError, HTTPException, DownloadError) as error:
-            reasons.append(f"{url}\n    {error or type(error).__name__}")
-        else:
-            return []
+        with tqdm(
+            total=size,
+            desc=target.name,
+            unit="B",
+            unit_scale=True,
+            unit_divisor=1024,
+            disable=not progress,
+        ) as bar:
+            download = pooch.HTTPDownloader(
+                progressbar=bar,
+                chunk_size=_BLOCK_BYTES,
+                timeout=_TIMEOUT_SECONDS,
+                headers={"Accept-Encoding": "identity"},  # a .gz is to arrive as it is
+            )
+            try:
+                pooch.retrieve(
+                    url, f"sha256:{sha256}", target.name, target.parent, downloader=download
+                )
+            except (OSError, ValueError) as error:  # from the network; of a wrong hash
+                reasons.append(f"{url}\n    {error or type(error).__name__}")
+                continue
+        target.chmod(_READABLE_BY_ALL)  # pooch's file is its maker's only; a class shares a cache
+        return []
     return reasons
-
-
-def _fill_verified(part, url, sha256, size, progress):
-    """Complete ``part`` from one mirror; delete it and raise if its bytes are wrong."""
-    resumed = _length(part) > 0
-    _fill(part, url, size, progress)
-    found = sha256_of(part)
-    if found == sha256:
-        return
-    part.unlink()
-    if not resumed:
-        raise DownloadError(f"sent wrong bytes, of SHA-256 {found}")
-    # The wrong bytes may be those of an earlier mirror, so this one gets a clean start.
-    _fill_verified(part, url, sha256, size, progress)
-
-
-def _fill(part, url, size, progress):
-    """Bring ``part`` to its full length; connections that break but bring bytes are renewed."""
-    connections = 0
-    while (start := _length(part)) < size:
-        connections += 1
-        try:
-            _transfer(part, url, start, size, progress)
-        except (OSError, HTTPException):
-            if _length(part) <= start or connections == _CONNECTIONS_PER_MIRROR:
-                raise
-
-
-def _transfer(part, url, start, size, progress):
-    """Receive bytes ``start`` to ``size`` over one connection, or all where the server must."""
-    headers = {"User-Agent": "tlcourse"} | ({"Range": f"bytes={start}-"} if start else {})
-    try:
-        response = urlopen(Request(url, headers=headers), timeout=_TIMEOUT_SECONDS)
-    except HTTPError as error:
-        error.close()
-        if error.code == 416 and start:
-            return _transfer(part, url, 0, size, progress)
-        raise
-    with response:
-        received = _first_byte(response, start, size)
-        name = part.name.removesuffix(".part")
-        with (
-            open(part, "ab" if received else "wb") as file,
-            tqdm(
-                total=size,
-                initial=received,
-                desc=name,
-                unit="B",
-                unit_scale=True,
-                unit_divisor=1024,
-                disable=not progress,
-            ) as bar,
-        ):
-            while received < size:
-                block = response.read1(min(_BLOCK_BYTES, size - received))
-                if not block:
-                    raise ConnectionError(f"the connection ended after {received:,} bytes")
-                file.write(block)
-                received += len(block)
-                bar.update(len(block))
-
-
-def _first_byte(response, asked, size):
-    """Return where in the file the body begins; refuse a body that cannot be the file's."""
-    begin = 0
-    if response.status == 206:
-        content_range = response.headers.get("Content-Range", "")
-        if not content_range.startswith(f"bytes {asked}-"):
-            raise ConnectionError(f"asked for bytes {asked}-, but sent {content_range!r}")
-        begin = asked
-    length = response.headers.get("Content-Length")
-    # Looked at before the first byte is written, so an error page does not cost the .part.
-    if length is not None and length != str(size - begin):
-        raise ConnectionError(f"offers {length} bytes instead of {size - begin}")
-    return begin
-
-
-def _length(path):
-    """Return the length of a file, zero if it is not there."""
-    return path.stat().st_size if path.exists() else 0
 
 
 def _advice(filename, target, sha256, size, reasons, stand_in):
