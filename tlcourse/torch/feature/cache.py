@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from tlcourse.data import cache_dir
-from tlcourse.data.fetching import locked, user_cache_dir
+from tlcourse.data.fetching import is_writable, locked, user_cache_dir
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import evaluating, to_tensor
@@ -75,10 +75,7 @@ def cached_features(model, domain, *, folder=None, batch_size=256, device="auto"
 def _usual_folder():
     """Return the cache folder's ``features``, or the user's own where a class shares the cache."""
     shared = cache_dir() / "features"
-    there = next(folder for folder in (shared, *shared.parents) if folder.exists())
-    if os.access(there, os.W_OK):
-        return shared
-    return user_cache_dir() / "features"
+    return shared if is_writable(shared) else user_cache_dir() / "features"
 
 
 def _key(net, inputs):
