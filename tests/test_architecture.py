@@ -32,6 +32,7 @@ CORE = {
 }
 DOOR = {
     "align",
+    "batches",
     "checks",
     "data",
     "evaluation",
@@ -49,9 +50,10 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "align": ({"align", "scores", "checks"}, CORE),
     "scores": ({"scores", "checks"}, CORE),
     "weights": ({"weights"}, CORE),
-    "history": ({"history"}, CORE),
+    "history": ({"history", "evaluation"}, CORE),
+    "batches": ({"batches", "checks"}, CORE),
     "layering": ({"layering"}, CORE),
-    "methods": ({"methods", "history", "layering", "data", "checks", "evaluation"}, CORE),
+    "methods": ({"methods", "batches", "history", "data"}, CORE),
     "probing": ({"probing", "checks"}, CORE),
     "claims": ({"claims"}, CORE | {"IPython"}),
     "study": ({"study", "data", "evaluation", "checks"}, CORE),

@@ -87,19 +87,6 @@ def test_random_starts_follow_the_seed_and_leave_the_global_state_alone():
     assert np.abs(kernels[0]).max() <= 1 / np.sqrt(9 * 16) + 1e-6
 
 
-def test_two_tasks_share_one_trunk():
-    digits = data.load("handwritten-digits", n=200)
-    letters = data.load("rendered-letters", n=208)
-    trunk = tl.SharedTrunk(tl.backbone("small-cnn"), {"digits": 10, "letters": 26})
-    losses = trunk.fit({"digits": digits, "letters": letters}, rounds=3, steps=4, lr=3e-3)
-    assert losses["digits"][-1] < losses["digits"][0]
-    assert trunk.tasks["digits"].backbone is trunk.tasks["letters"].backbone
-    with pytest.raises(ValueError, match="the tasks are"):
-        trunk.fit({"digits": digits}, rounds=1)
-    with pytest.raises(ValueError, match="at least two tasks"):
-        tl.SharedTrunk(tl.backbone("small-cnn"), {"digits": 10})
-
-
 def test_layers_are_named_from_input_to_head():
     model = tl.TransferModel(tl.backbone("small-cnn"), 10)
     assert list(named_layers(model))[-1] == "head"

@@ -1,5 +1,19 @@
 """The Keras door: ``import tlcourse.keras as tl``.
 
+The map
+-------
+``models``     `backbone`, `mlp`, `TransferModel`, `source_model`, `count_parameters`
+``training``   `fit`, `predict`, `extract_features`, `evaluate`
+``freezing``   `freeze`, `unfreeze`
+``transfer``   `fine_tune`: full, head, last, gradual, lp-ft
+``parameter``  `layers`, `layer_names`, `layer_rates`, `unfreeze_last`, `copy_parameters`, `L2SP`
+``feature``    `linear_probe`
+``structure``  `fresh_copy`, `copy_first`, `cut`, `distil`, `SharedTrunk`, `fit_jointly`
+``devices``    Keras and TensorFlow themselves, imported so that they leave room for others
+
+What both doors share needs no framework: `tlcourse.methods`, `tlcourse.layering`,
+`tlcourse.batches`, `tlcourse.history`.
+
 Design choices
 --------------
 - The same verbs, arguments and results as the PyTorch door, on Keras with TensorFlow. Arrays are
@@ -22,8 +36,8 @@ from tlcourse.keras.parameter.layers import (
     unfreeze_last,
 )
 from tlcourse.keras.structure.copying import copy_first, cut, fresh_copy
-from tlcourse.keras.structure.distillation import distil
-from tlcourse.keras.structure.multitask import SharedTrunk
+from tlcourse.keras.structure.distillation import distil, distillation_loss
+from tlcourse.keras.structure.multitask import SharedTrunk, fit_jointly
 from tlcourse.keras.training import (
     evaluate,
     extract_features,
@@ -31,9 +45,11 @@ from tlcourse.keras.training import (
     predict,
 )
 from tlcourse.keras.transfer import fine_tune
+from tlcourse.layering import CopyReport
 
 __all__ = [
     "L2SP",
+    "CopyReport",
     "DivergedError",
     "History",
     "SharedTrunk",
@@ -44,10 +60,12 @@ __all__ = [
     "count_parameters",
     "cut",
     "distil",
+    "distillation_loss",
     "evaluate",
     "extract_features",
     "fine_tune",
     "fit",
+    "fit_jointly",
     "freeze",
     "fresh_copy",
     "layer_names",

@@ -17,6 +17,7 @@ import numpy as np
 
 from tlcourse import weights as course_weights
 from tlcourse.keras.devices import keras
+from tlcourse.keras.freezing import hold_still, is_still
 
 layers, ops = keras.layers, keras.ops
 
@@ -242,7 +243,7 @@ def reseed(model, seed):
     Returns
     -------
     keras.Model
-        The same structure and names.
+        The same structure and names. What is frozen in the model is frozen in the copy.
     """
     seeds = itertools.count(1000 * seed)
 
@@ -252,7 +253,10 @@ def reseed(model, seed):
             is_random = isinstance(value, dict) and "seed" in value.get("config", {})
             if key.endswith("initializer") and is_random:
                 value["config"]["seed"] = next(seeds)
-        return layer.__class__.from_config(config)
+        fresh_layer = layer.__class__.from_config(config)
+        if is_still(layer):
+            hold_still(fresh_layer)
+        return fresh_layer
 
     return keras.models.clone_model(model, clone_function=fresh)
 

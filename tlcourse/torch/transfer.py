@@ -2,27 +2,44 @@
 
 Design choices
 --------------
-- A frozen backbone sees each image once: its features are kept, and only the head is trained on
-  them.
-- The linear probe is scikit-learn's logistic regression, written into the model's head. So its
-  optimum is exact, and the probed model is a model like any other.
-- Every method gets the same budget of updates, also the one that works in phases. So a
-  comparison of methods compares nothing else.
+- The methods stand in `tlcourse.methods`, once for both doors; here are the verbs they are made of.
 """
 
-from time import perf_counter
+from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from tlcourse.checks import check_counts
+from tlcourse import methods
+from tlcourse.data import Domain
 from tlcourse.history import History
 from tlcourse.torch.feature.probing import linear_probe
 from tlcourse.torch.freezing import freeze, unfreeze
+from tlcourse.torch.models import TransferModel
 from tlcourse.torch.parameter.layers import layer_names, unfreeze_last
-from tlcourse.torch.training import extract_features, fit
+from tlcourse.torch.training import extract_features, fit, predict
+
+DOOR = methods.Door(
+    fit=fit,
+    predict=predict,
+    extract_features=extract_features,
+    linear_probe=linear_probe,
+    freeze=freeze,
+    unfreeze=unfreeze,
+    unfreeze_last=unfreeze_last,
+    layer_names=layer_names,
+    head_of=lambda model: model.head,
+)
 
 
-def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_options):
+def fine_tune(
+    model: TransferModel,
+    train: Domain,
+    validation: Domain | None = None,
+    *,
+    method: str = "full",
+    last: int | None = None,
+    **fit_options: Any,
+) -> History:
     """Adapt a pretrained model to the target.
 
     Parameters
@@ -57,98 +74,18 @@ def fine_tune(model, train, validation=None, *, method="full", last=None, **fit_
     "gradual": Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification",
     ACL 2018, section 3.3. "lp-ft": Kumar, Raghunathan, Jones, Ma and Liang, "Fine-Tuning can
     Distort Pretrained Features and Underperform Out-of-Distribution", ICLR 2022.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> from tlcourse import data
+    >>> digits = data.load("handwritten-digits", n=60)
+    >>> model = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
+    >>> tl.fine_tune(model, digits, method="last", last=1, steps=2).trained_parameters
+    1290
     """
-    methods = {
-        "full": _train_all,
-        "head": _train_head,
-        "last": _train_last,
-        "gradual": _train_gradually,
-        "lp-ft": _probe_then_train,
-    }
-    if method not in methods:
-        raise ValueError(f"method is {method!r}; it must be one of {', '.join(methods)}.")
-    if (last is not None) != (method == "last"):
-        raise ValueError(
-            f"last is {last!r} and method {method!r}; 'last' needs a number of "
-            "layers, such as last=2, and the other methods take none."
-        )
-    if method == "last":
-        fit_options["last"] = last
-    return methods[method](model, train, validation, **fit_options)
-
-
-def _train_all(model, train, validation, **fit_options):
-    """Train everything."""
-    unfreeze(model, "*")
-    return fit(model, train, validation, **fit_options)
-
-
-def _train_head(model, train, validation, *, augment=None, device="auto", **fit_options):
-    """Train the head on features that are computed once."""
-    if augment is not None:
-        raise ValueError(
-            "augment needs the images of each epoch anew, but method='head' computes features "
-            "once; call freeze(model, 'backbone') and fit(model, ..., augment=...)."
-        )
-    freeze(model, "backbone")
-    unfreeze(model, "head")
-    start = perf_counter()
-    domains = [
-        domain and domain.with_inputs(extract_features(model, domain.inputs, device=device))
-        for domain in (train, validation)
-    ]
-    extracting = perf_counter() - start
-    history = fit(model.head, *domains, device=device, **fit_options)
-    history.seconds += extracting
+    history = methods.fine_tune(
+        DOOR, model, train, validation, method=method, last=last, **fit_options
+    )
     model.eval()
-    return history
-
-
-def _train_last(model, train, validation, *, last, **fit_options):
-    """Train the last layers and keep those below still."""
-    unfreeze_last(model, last)
-    return fit(model, train, validation, **fit_options)
-
-
-def _train_gradually(
-    model, train, validation, *, epochs=20, steps=None, batch_size=32, seed=0, **fit_options
-):
-    """Train the head, then one layer more in each phase."""
-    check_counts(epochs=epochs, steps=steps, batch_size=batch_size)
-    phases = len(layer_names(model))
-    total = epochs * -(-len(train) // batch_size) if steps is None else steps
-    if total < phases:
-        raise ValueError(
-            f"{total} updates are too few for {phases} phases, one for each layer; give more "
-            "epochs or steps."
-        )
-    whole = History()
-    for phase, share in enumerate(np.array_split(np.arange(total), phases)):
-        unfreeze_last(model, phase + 1)
-        part = fit(
-            model,
-            train,
-            validation,
-            steps=len(share),
-            batch_size=batch_size,
-            seed=seed + phase,
-            **fit_options,
-        )
-        if part.best_epoch is not None:
-            whole.best_epoch = len(whole.loss) + part.best_epoch
-        for name in ("loss", "validation_loss", "validation_accuracy"):
-            getattr(whole, name).extend(getattr(part, name))
-        whole.steps += part.steps
-        whole.seconds += part.seconds
-    whole.trained_parameters, whole.device = part.trained_parameters, part.device
-    return whole
-
-
-def _probe_then_train(model, train, validation, *, device="auto", **fit_options):
-    """Set the head by logistic regression, then train everything."""
-    start = perf_counter()
-    linear_probe(model, train, device=device)
-    probing = perf_counter() - start
-    history = _train_all(model, train, validation, device=device, **fit_options)
-    history.seconds += probing
     return history

@@ -6,12 +6,19 @@ Design choices
   is exact, and the probed model is a model like any other.
 """
 
+from __future__ import annotations
+
+from tlcourse.data import Domain
 from tlcourse.keras.freezing import freeze
+from tlcourse.keras.models import TransferModel
 from tlcourse.keras.training import extract_features
+from tlcourse.methods import check_outputs
 from tlcourse.probing import logistic_head
 
 
-def linear_probe(model, train, *, c=1.0, device="auto"):
+def linear_probe(
+    model: TransferModel, train: Domain, *, c: float = 1.0, device: str = "auto"
+) -> TransferModel:
     """Replace the head by logistic regression on the frozen features of the target.
 
     Parameters
@@ -34,12 +41,17 @@ def linear_probe(model, train, *, c=1.0, device="auto"):
     ------
     ValueError
         If a class has no example, ``c`` is not positive, or the head has other classes.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> from tlcourse import data
+    >>> digits = data.load("handwritten-digits", n=200)
+    >>> model = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
+    >>> tl.evaluate(tl.linear_probe(model, digits), digits).accuracy > 0.9
+    True
     """
-    if model.head.units != train.n_classes:
-        raise ValueError(
-            f"model's head has {model.head.units} outputs, but train {train.n_classes} classes; "
-            "make the model by TransferModel(backbone, train.n_classes)."
-        )
+    check_outputs(model.head.units, train)
     features = extract_features(model, train.inputs, device=device)
     weight, bias = logistic_head(features, train.labels, train.class_names, c=c)
     freeze(model, "backbone")

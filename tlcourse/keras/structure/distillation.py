@@ -1,31 +1,99 @@
 """Distillation: a student learns a teacher's softened predictions."""
 
-from time import perf_counter
+from __future__ import annotations
 
-import numpy as np
+from typing import Any
 
-from tlcourse.keras.devices import tf
-from tlcourse.keras.training import cross_entropy, fit, predict
+from tlcourse import methods
+from tlcourse.data import Domain
+from tlcourse.history import History
+from tlcourse.keras.devices import keras, tf
+from tlcourse.keras.training import cross_entropy
+from tlcourse.keras.transfer import DOOR
 
 
-def distil(student, teacher, train, validation=None, *, temperature=4.0, weight=0.9, **fit_options):
-    """Train a student on a teacher's softened predictions and the labels.
+def distillation_loss(
+    student_logits: Any,
+    teacher_logits: Any,
+    labels: Any,
+    *,
+    temperature: float = 4.0,
+    weight: float = 0.9,
+) -> Any:
+    r"""Compare the student with the softened teacher and with the labels.
 
-    The loss is ``weight * T² * KL(teacher || student) + (1 - weight) * cross-entropy``, both
-    distributions of the first term softened by the temperature T. The teacher runs once.
+    .. math:: \lambda T^2 \, \mathrm{KL}\big(\sigma(z^t / T) \,\|\, \sigma(z^s / T)\big)
+              + (1 - \lambda) \, \mathrm{CE}(\sigma(z^s), y)
+
+    with the weight :math:`\lambda` and the temperature :math:`T`.
 
     Parameters
     ----------
-    student, teacher : keras.Model
-        From inputs to logits of the same classes; the student is changed in place.
-    train, validation : Domain
-        Training and validation examples.
+    student_logits, teacher_logits : tensor of float, shape (n, k)
+        Unnormalised class scores.
+    labels : tensor of int64, shape (n,)
+        True classes.
     temperature : float
-        T, at least 1.
+        How far both distributions are softened; 1 leaves them as they are.
     weight : float
-        Share of the teacher's term, in [0, 1].
+        Share of the teacher, in [0, 1].
+
+    Returns
+    -------
+    tensor, scalar
+        Mean over the examples, in nats.
+
+    Raises
+    ------
+    ValueError
+        If temperature or weight is out of range.
+
+    References
+    ----------
+    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531,
+    section 2.
+
+    Examples
+    --------
+    >>> logits = tf.constant([[2.0, 0.0]])
+    >>> float(distillation_loss(logits, logits, tf.constant([0]), weight=1.0))
+    0.0
+    """
+    methods.check_distillation(temperature, weight)
+    student = tf.nn.log_softmax(student_logits / temperature)
+    teacher = tf.nn.log_softmax(teacher_logits / temperature)
+    soft = tf.reduce_mean(tf.reduce_sum(tf.exp(teacher) * (teacher - student), axis=1))
+    return weight * temperature**2 * soft + (1 - weight) * cross_entropy(student_logits, labels)
+
+
+def distil(
+    student: keras.Model,
+    teacher: keras.Model,
+    train: Domain,
+    validation: Domain | None = None,
+    *,
+    temperature: float = 4.0,
+    weight: float = 0.9,
+    device: str = "auto",
+    **fit_options: Any,
+) -> History:
+    """Train a student on a teacher's outputs and on the labels.
+
+    Parameters
+    ----------
+    student : keras.Model
+        From inputs to logits; changed in place.
+    teacher : keras.Model
+        From inputs to as many logits; not changed.
+    train, validation : Domain
+        Labelled target examples.
+    temperature, weight : float
+        As for `distillation_loss`.
+    device : str
+        As for `fit`.
     **fit_options
-        Passed on to `fit`, but for ``loss``.
+        Passed on to `fit`, except ``loss``. With ``augment``, the student sees augmented images
+        and the teacher's logits are those of the plain ones.
 
     Returns
     -------
@@ -34,40 +102,29 @@ def distil(student, teacher, train, validation=None, *, temperature=4.0, weight=
     Raises
     ------
     ValueError
-        If a number is out of range.
+        If temperature or weight is out of range, or the teacher has other classes.
 
-    References
-    ----------
-    Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", arXiv:1503.02531.
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> from tlcourse import data
+    >>> iris = data.load("iris")
+    >>> student, teacher = (tl.TransferModel(tl.mlp((4,), [8], seed=s), 3) for s in (0, 1))
+    >>> tl.distil(student, teacher, iris, steps=3).steps
+    3
     """
-    if not temperature >= 1 or not 0 <= weight <= 1:
-        raise ValueError(
-            f"temperature is {temperature!r} and weight {weight!r}; temperature must be >= 1 and "
-            "weight in [0, 1]."
+    methods.check_distillation(temperature, weight)
+
+    def make_loss(logits, labels):
+        logits, labels = tf.constant(logits), tf.constant(labels)
+        return lambda outputs, rows: distillation_loss(
+            outputs,
+            tf.gather(logits, rows),
+            tf.gather(labels, rows),
+            temperature=temperature,
+            weight=weight,
         )
-    start = perf_counter()
-    soft = tf.constant(tf.nn.softmax(predict(teacher, train.inputs) / temperature))
-    teaching = perf_counter() - start
-    numbered = _Numbered(train)
 
-    def loss(logits, rows):
-        taught = tf.nn.softmax_cross_entropy_with_logits(
-            labels=tf.gather(soft, rows), logits=logits / temperature
-        )
-        hard = cross_entropy(logits, tf.gather(numbered.truth, rows))
-        return weight * temperature**2 * tf.reduce_mean(taught) + (1 - weight) * hard
-
-    history = fit(student, numbered.domain, validation, loss=loss, **fit_options)
-    history.seconds += teaching
-    return history
-
-
-class _Numbered:
-    """A training set whose labels are row numbers, so that a loss can look rows up."""
-
-    def __init__(self, domain):
-        self.truth = tf.constant(domain.labels)
-        names = tuple(f"row {row}" for row in range(len(domain)))
-        self.domain = type(domain)(
-            domain.name, domain.inputs, np.arange(len(domain)), names, domain.origin, domain.licence
-        )
+    return methods.distil(
+        DOOR, make_loss, student, teacher, train, validation, device=device, **fit_options
+    )

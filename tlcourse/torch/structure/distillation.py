@@ -7,14 +7,12 @@ Design choices
 - The student is trained by `fit`, the same loop as everything else.
 """
 
-import numpy as np
 import torch
 from torch.nn import functional as F
 
-from tlcourse.data import Domain
-from tlcourse.data.domain import check_training_data
+from tlcourse import methods
 from tlcourse.torch.devices import choose_device
-from tlcourse.torch.training import fit, predict
+from tlcourse.torch.transfer import DOOR
 
 
 def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0, weight=0.9):
@@ -52,11 +50,7 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop
     on deep learning, arXiv:1503.02531, section 2.
     """
-    if not temperature > 0 or not 0 <= weight <= 1:
-        raise ValueError(
-            f"temperature is {temperature!r} and weight {weight!r}; temperature must "
-            "be > 0 and weight in [0, 1]."
-        )
+    methods.check_distillation(temperature, weight)
     student = F.log_softmax(student_logits / temperature, dim=1)
     teacher = F.log_softmax(teacher_logits / temperature, dim=1)
     soft = F.kl_div(student, teacher, reduction="batchmean", log_target=True)
@@ -102,22 +96,15 @@ def distil(
     ValueError
         If temperature or weight is out of range, or the teacher has other classes.
     """
-    check_training_data(train, validation, None)
-    logits = predict(teacher, train.inputs, device=device)
-    if logits.shape[1] != train.n_classes:
-        raise ValueError(
-            f"teacher gives {logits.shape[1]} logits, but train has "
-            f"{train.n_classes} classes; give the teacher a head for these classes."
-        )
+    methods.check_distillation(temperature, weight)
     on = choose_device(device)
-    logits, labels = torch.from_numpy(logits).to(on), torch.from_numpy(train.labels).to(on)
 
-    def loss(outputs, rows):
-        return distillation_loss(
+    def make_loss(logits, labels):
+        logits, labels = torch.from_numpy(logits).to(on), torch.from_numpy(labels).to(on)
+        return lambda outputs, rows: distillation_loss(
             outputs, logits[rows], labels[rows], temperature=temperature, weight=weight
         )
 
-    # the loss has to know which example it sees, so examples are labelled by their row
-    rows = np.arange(len(train))
-    numbered = Domain(train.name, train.inputs, rows, tuple(map(str, rows)))
-    return fit(student, numbered, validation, loss=loss, device=device, **fit_options)
+    return methods.distil(
+        DOOR, make_loss, student, teacher, train, validation, device=device, **fit_options
+    )

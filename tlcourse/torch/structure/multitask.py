@@ -14,7 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from tlcourse.batches import endless_batches
+from tlcourse.checks import check_counts
 from tlcourse.history import DivergedError, History
+from tlcourse.methods import check_tasks
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.models import TransferModel, count_parameters
 from tlcourse.torch.training import make_optimiser, to_batch
@@ -114,8 +117,9 @@ def fit_jointly(
     DivergedError
         If the loss is no longer finite.
     """
-    weights = weights or dict.fromkeys(trains, 1.0)
-    _check_tasks(trunk, trains, weights, steps)
+    check_counts(steps=steps, batch_size=batch_size)
+    classes = {task: model.head.out_features for task, model in trunk.tasks.items()}
+    weights = check_tasks(classes, trains, weights)
     device = choose_device(device)
     trunk.to(device).train()
     optimiser, schedule = make_optimiser(trunk, lr, weight_decay, steps)
@@ -123,7 +127,7 @@ def fit_jointly(
         trained_parameters=count_parameters(trunk, trainable=True), device=str(device)
     )
     streams = {
-        task: _rows(len(domain), batch_size, np.random.default_rng([seed, row]))
+        task: endless_batches(len(domain), batch_size, np.random.default_rng([seed, row]))
         for row, (task, domain) in enumerate(trains.items())
     }
     losses, start = [], perf_counter()
@@ -145,28 +149,3 @@ def fit_jointly(
     if not np.isfinite(history.loss).all():
         raise DivergedError("the loss is no longer finite; lower lr.")
     return history
-
-
-def _rows(n, batch_size, order):
-    """Yield the rows of one batch after another, reshuffled in every epoch."""
-    while True:
-        yield from np.array_split(order.permutation(n), -(-n // batch_size))
-
-
-def _check_tasks(trunk, trains, weights, steps):
-    """Refuse domains that are not the trunk's tasks."""
-    if not isinstance(steps, int) or steps < 1:
-        raise ValueError(f"steps is {steps!r}; it must be an integer >= 1.")
-    for parameter, given in (("trains", trains), ("weights", weights)):
-        if set(given) != set(trunk.tasks):
-            raise ValueError(
-                f"{parameter} has the tasks {sorted(given)}, but the trunk has "
-                f"{sorted(trunk.tasks)}; give one entry for each."
-            )
-    for task, domain in trains.items():
-        k = trunk.tasks[task].head.out_features
-        if domain.n_classes != k or not len(domain):
-            raise ValueError(
-                f"trains[{task!r}] has {len(domain)} examples of {domain.n_classes} "
-                f"classes; its head needs at least one example and {k} classes."
-            )
