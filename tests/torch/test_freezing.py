@@ -95,6 +95,38 @@ def test_frozen_dropout_does_not_drop():
     assert not torch.equal(net(rows), net[1](rows))
 
 
+class DropsBetween(nn.Module):
+    """A net that drops features itself, by a function and not by a layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Linear(8, 8), nn.Linear(8, 2)
+
+    def forward(self, rows):
+        """Map rows ``(n, 8)`` to ``(n, 2)``."""
+        return self.head(nn.functional.dropout(self.body(rows), 0.5, self.training))
+
+
+def drops(net):
+    """Say whether two passes in training mode differ."""
+    net.train()
+    rows = torch.ones(4, 8)
+    return not torch.equal(net(rows), net(rows))
+
+
+def test_the_star_freezes_what_the_model_itself_does_between_its_parts():
+    net = DropsBetween()
+    assert drops(net)
+    assert not drops(tl.freeze(net, "*"))
+    assert not drops(tl.unfreeze(net, "head"))
+    assert drops(tl.unfreeze(net, "*"))
+
+
+def test_a_model_whose_parts_all_learn_again_is_frozen_no_more():
+    assert drops(tl.unfreeze(tl.freeze(DropsBetween(), "*"), "body", "head"))
+    assert drops(tl.freeze(DropsBetween(), "body", "head"))  # names of parts leave the whole alone
+
+
 def test_a_part_with_the_name_of_another_one_as_its_beginning_is_not_taken_along():
     net = nn.Module()
     net.layer1, net.layer10 = nn.Linear(2, 2), nn.Linear(2, 2)

@@ -232,3 +232,9 @@ def test_models_survive_a_deep_copy():
     model = tl.TransferModel(tl.backbone("small-cnn"), 3).eval()
     given = images(c=1)
     assert torch.equal(copy.deepcopy(model)(given), model(given))
+
+
+def test_the_number_of_classes_may_come_from_numpy():
+    model = tl.TransferModel(tl.backbone("small-cnn"), np.int64(10))
+    assert model.head.out_features == 10
+    assert type(model.head.out_features) is int

@@ -1,7 +1,6 @@
 """The training loop: what learns, for how long, with which batches, rates and random numbers."""
 
 import copy
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -233,25 +232,6 @@ def test_images_are_transposed_not_reshaped():
     seen = tl.predict(spy, image)
     assert seen.shape == (1, 3, 4, 6)
     assert_allclose(seen[0, :, 1, 2], (0.1, 0.5, 0.9))
-
-
-def test_the_variable_chooses_the_device(monkeypatch):
-    monkeypatch.setenv("TLCOURSE_DEVICE", "cpu")
-    assert tl.choose_device() == torch.device("cpu")
-    monkeypatch.setenv("TLCOURSE_DEVICE", "no-such-thing")
-    with pytest.raises(ValueError, match="device is 'no-such-thing', which cannot be used here"):
-        tl.choose_device()
-    assert tl.choose_device("cpu") == torch.device("cpu")  # what is asked for comes first
-    monkeypatch.setenv("TLCOURSE_DEVICE", "meta")
-    with pytest.raises(ValueError, match="device is 'meta'"):
-        tl.predict(perceptron(), rows().inputs)
-
-
-def test_auto_takes_the_fastest_there_is(monkeypatch):
-    monkeypatch.delenv("TLCOURSE_DEVICE", raising=False)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(torch.backends, "mps", SimpleNamespace(is_available=lambda: False))
-    assert tl.choose_device() == torch.device("cpu")
 
 
 BAD = [

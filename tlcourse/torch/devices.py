@@ -4,13 +4,14 @@ Design choices
 --------------
 - ``"auto"`` takes CUDA, then Apple's MPS, then the CPU; ``TLCOURSE_DEVICE`` overrides it, so one
   notebook runs anywhere unchanged.
-- The library leaves the global random state as it found it.
+- The library leaves the global random state of every device as it found it.
 """
 
 import os
 import sys
 import warnings
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 
 if "tensorflow" in sys.modules and "triton" not in sys.modules and find_spec("triton"):
@@ -22,7 +23,7 @@ if "tensorflow" in sys.modules and "triton" not in sys.modules and find_spec("tr
 import torch
 
 
-def choose_device(device="auto"):
+def choose_device(device: str | torch.device = "auto") -> torch.device:
     """Find the device to compute on.
 
     Parameters
@@ -37,23 +38,31 @@ def choose_device(device="auto"):
     Raises
     ------
     ValueError
-        If there is no such device on this computer.
+        If there is no such device on this computer. ``"auto"`` never fails for want of a GPU: one
+        that is reported but does not work is passed over.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> tl.choose_device("cpu")
+    device(type='cpu')
     """
-    if device == "auto":
-        device = os.environ.get("TLCOURSE_DEVICE") or _fastest()
+    asked = os.environ.get("TLCOURSE_DEVICE") or "auto" if device == "auto" else device
+    if asked == "auto":
+        return _fastest()
     try:
-        chosen = torch.device(device)
-        torch.zeros(1, device=chosen).cpu()
+        return _usable(asked)
     except (RuntimeError, AssertionError) as error:
+        variable = "the environment variable TLCOURSE_DEVICE" if device == "auto" else "device"
+        other = "'cpu'" if device == "auto" else "'auto', 'cpu'"
         raise ValueError(
-            f"device is {device!r}, which cannot be used here ({str(error).splitlines()[0]}); "
-            "use 'auto', 'cpu', or one that this computer has."
+            f"{variable} is {str(asked)!r}, which cannot be used here "
+            f"({str(error).splitlines()[0]}); use {other}, or one that this computer has."
         ) from error
-    return chosen
 
 
 @contextmanager
-def seeded(seed, device=None):
+def seeded(seed: int, device: torch.device | None = None) -> Iterator[None]:
     """Let PyTorch's random numbers follow a seed, and restore their state afterwards.
 
     Parameters
@@ -61,22 +70,43 @@ def seeded(seed, device=None):
     seed : int
         Any integer >= 0.
     device : torch.device, optional
-        A CUDA device whose random numbers are seeded and restored too.
+        A device other than the CPU whose random numbers are seeded and restored too. Those of
+        all other devices stay untouched.
 
     Yields
     ------
     None
     """
-    cuda = [device] if device is not None and device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)
+    # not torch.manual_seed: it would reseed every device, and only some would be restored
+    with ExitStack() as restoring:
+        restoring.callback(torch.default_generator.set_state, torch.default_generator.get_state())
+        torch.default_generator.manual_seed(int(seed))
+        if device is not None and device.type != "cpu":
+            where = () if device.type == "mps" else (device,)  # there is but one of these
+            accelerator = torch.get_device_module(device)
+            restoring.callback(accelerator.set_rng_state, accelerator.get_rng_state(*where), *where)
+            state = torch.Generator(device).manual_seed(int(seed)).get_state()
+            accelerator.set_rng_state(state, *where)
         yield
 
 
-def _fastest():
-    """Name the fastest kind of device that this computer has."""
+def _fastest() -> torch.device:
+    """Return the fastest device that this computer has and that works."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a CUDA build on a machine without GPU
-        if torch.cuda.is_available():
-            return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
+        reported = [
+            name
+            for name, backend in (("cuda", torch.cuda), ("mps", torch.backends.mps))
+            if backend.is_available()
+        ]
+    for name in reported:
+        with suppress(RuntimeError, AssertionError):  # a driver too old, a virtual machine
+            return _usable(name)
+    return torch.device("cpu")
+
+
+def _usable(device: str | torch.device) -> torch.device:
+    """Return the device after a number has been there and back."""
+    chosen = torch.device(device)
+    torch.zeros(1, device=chosen).cpu()
+    return chosen

@@ -13,7 +13,7 @@ from torch import nn
 from tlcourse.layering import match_names
 
 
-def freeze(model, *patterns):
+def freeze(model: nn.Module, *patterns: str) -> nn.Module:
     """Keep the matching layers exactly as they are during training.
 
     Parameters
@@ -23,7 +23,8 @@ def freeze(model, *patterns):
     *patterns : str
         Globs on the names of modules or parameters, such as ``"backbone"``,
         ``"backbone.body.block[12]"`` or ``"*.norm"``; ``*`` also matches dots. All below a
-        matching module is frozen with it.
+        matching module is frozen with it. ``"*"`` also freezes what the model itself does
+        between its parts, such as a functional dropout.
 
     Returns
     -------
@@ -37,8 +38,14 @@ def freeze(model, *patterns):
 
     Examples
     --------
-    >>> freeze(model, "backbone")  # only the head learns
-    >>> freeze(model, "*.norm")  # all learns but the normalisation layers
+    >>> import tlcourse.torch as tl
+    >>> model = tl.TransferModel(tl.backbone("small-cnn"), 10)
+    >>> _ = tl.freeze(model, "backbone")  # only the head learns
+    >>> tl.count_parameters(model, trainable=True)
+    1290
+    >>> _ = tl.unfreeze(tl.freeze(model, "*.norm"), "*.conv")  # all but the normalisation
+    >>> sum(not parameter.requires_grad for parameter in model.parameters())
+    8
     """
     modules, parameters = _matching(model, patterns)
     for module in modules:
@@ -50,7 +57,7 @@ def freeze(model, *patterns):
     return model
 
 
-def unfreeze(model, *patterns):
+def unfreeze(model: nn.Module, *patterns: str) -> nn.Module:
     """Let the matching layers learn again.
 
     Parameters
@@ -69,18 +76,28 @@ def unfreeze(model, *patterns):
     ------
     ValueError
         If no pattern is given or one matches nothing.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> model = tl.freeze(tl.TransferModel(tl.backbone("small-cnn"), 10), "*")
+    >>> _ = tl.unfreeze(model, "head")
+    >>> [name for name, parameter in model.named_parameters() if parameter.requires_grad]
+    ['head.weight', 'head.bias']
     """
     modules, parameters = _matching(model, patterns)
+    for parameter in parameters:
+        parameter.requires_grad = True
+    if all(parameter.requires_grad for parameter in model.parameters()):
+        modules.append(model)  # the whole is no longer frozen once all of its parts learn
     for module in modules:
         for key, hook in list(module._forward_pre_hooks.items()):
             if hook is _stay_still:
                 del module._forward_pre_hooks[key]
-    for parameter in parameters:
-        parameter.requires_grad = True
     return model
 
 
-def is_frozen(module):
+def is_frozen(module: nn.Module) -> bool:
     """Say whether this module itself was frozen.
 
     Parameters
@@ -104,7 +121,7 @@ def _matching(model, patterns):
     """Return the modules and the parameters at or below a matching name."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
-    modules = {name: module for name, module in model.named_modules() if name}
+    modules = dict(model.named_modules())  # the model itself has the name ""
     parameters = dict(model.named_parameters())
     chosen = set(match_names([*modules, *parameters], patterns, "modules and parameters"))
     return (

@@ -20,6 +20,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tlcourse import weights as course_weights
+from tlcourse.checks import check_integer
 from tlcourse.torch.devices import seeded
 
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -126,8 +127,7 @@ class TransferModel(nn.Module):
                 f"backbone is a {type(backbone).__name__} without an integer feature_dim; "
                 "make one by tlcourse.torch.backbone(name)."
             )
-        if not isinstance(n_classes, int) or n_classes < 2:
-            raise ValueError(f"n_classes is {n_classes!r}; it must be an integer >= 2.")
+        n_classes = check_integer("n_classes", n_classes, smallest=2)
         self.backbone = backbone
         with seeded(seed):
             self.head = nn.Linear(backbone.feature_dim, n_classes)
