@@ -4,6 +4,8 @@ import os
 import tempfile
 from contextlib import suppress
 
+import shape_checking
+
 with suppress(ImportError):  # it crashes the process when TensorFlow was imported before it
     import triton  # noqa: F401
 
@@ -11,6 +13,8 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("TLCOURSE_DEVICE", "cpu")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.pop("TLCOURSE_MIRROR", None)
+
+shape_checking.switch_on()
 
 
 def pytest_configure(config):

@@ -29,6 +29,7 @@ CORE = {
     "platformdirs",
     "pooch",
     "safetensors",
+    "jaxtyping",
 }
 DOOR = {
     "align",
@@ -54,7 +55,7 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "batches": ({"batches", "checks"}, CORE),
     "layering": ({"layering"}, CORE),
     "methods": ({"methods", "batches", "history", "data"}, CORE),
-    "probing": ({"probing", "checks"}, CORE),
+    "probing": ({"probing", "checks", "data"}, CORE),
     "claims": ({"claims"}, CORE | {"IPython"}),
     "study": ({"study", "data", "evaluation", "checks"}, CORE),
     "figures": ({"figures", "study", "data", "evaluation", "scores"}, CORE | {"matplotlib"}),

@@ -13,7 +13,11 @@ Design choices
 - Everything is computed in float64 and returned in the floating-point type that came in.
 """
 
+from typing import Literal, Self
+
 import numpy as np
+from jaxtyping import Float, Float64, Int
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from sklearn.base import (
     BaseEstimator,
@@ -41,7 +45,7 @@ _MAX_KERNEL_ROWS = 10_000
 class _Aligner(TransformerMixin, BaseEstimator):
     """What the three methods share: two domains in, one domain at a time out."""
 
-    def fit(self, X, y=None, *, target=None):
+    def fit(self, X: ArrayLike, y: object = None, *, target: ArrayLike | None = None) -> Self:
         """Learn the alignment of a source with a target.
 
         Parameters
@@ -68,7 +72,9 @@ class _Aligner(TransformerMixin, BaseEstimator):
         self._learn(source.astype(np.float64), target.astype(np.float64))
         return self
 
-    def transform(self, X, *, domain="target"):
+    def transform(
+        self, X: ArrayLike, *, domain: Literal["target", "source"] = "target"
+    ) -> Float[np.ndarray, "n k"]:
         """Map rows of one domain into the common space.
 
         Parameters
@@ -94,7 +100,9 @@ class _Aligner(TransformerMixin, BaseEstimator):
         rows = validate_data(self, X, reset=False, dtype=_FLOATS)
         return self._map(rows.astype(np.float64), domain).astype(rows.dtype, copy=False)
 
-    def fit_transform(self, X, y=None, *, target=None):
+    def fit_transform(
+        self, X: ArrayLike, y: object = None, *, target: ArrayLike | None = None
+    ) -> Float[np.ndarray, "n k"]:
         """Learn the alignment and return the aligned source, ready to train on.
 
         Parameters
@@ -113,7 +121,7 @@ class _Aligner(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y, target=target).transform(X, domain="source")
 
-    def _check_target(self, target):
+    def _check_target(self, target: ArrayLike) -> Float[np.ndarray, "m d"]:
         """Return target rows that have the source's columns."""
         rows = check_array(target, dtype=_FLOATS, ensure_min_samples=2, input_name="target")
         if rows.shape[1] != self.n_features_in_:
@@ -161,16 +169,18 @@ class CORAL(OneToOneFeatureMixin, _Aligner):
     Sun, Feng and Saenko, Return of Frustratingly Easy Domain Adaptation, AAAI 2016, Algorithm 1.
     """
 
-    def __init__(self, reg=1.0):
+    def __init__(self, reg: float = 1.0) -> None:
         self.reg = reg
 
-    def _learn(self, source, target):
+    def _learn(
+        self, source: Float64[np.ndarray, "n d"], target: Float64[np.ndarray, "m d"]
+    ) -> None:
         reg = check_positive("reg", self.reg, or_zero=True)
         self.source_mean_, self.target_mean_ = source.mean(axis=0), target.mean(axis=0)
         whiten = _power(_regularised_covariance(source, reg), -0.5)
         self.matrix_ = whiten @ _power(_regularised_covariance(target, reg), 0.5)
 
-    def _map(self, rows, domain):
+    def _map(self, rows: Float64[np.ndarray, "n d"], domain: str) -> Float64[np.ndarray, "n k"]:
         if domain == "target":
             return rows
         return (rows - self.source_mean_) @ self.matrix_ + self.target_mean_
@@ -205,10 +215,12 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, _Aligner):
     Alignment, ICCV 2013, Algorithm 1.
     """
 
-    def __init__(self, n_components=10):
+    def __init__(self, n_components: int = 10) -> None:
         self.n_components = n_components
 
-    def _learn(self, source, target):
+    def _learn(
+        self, source: Float64[np.ndarray, "n d"], target: Float64[np.ndarray, "m d"]
+    ) -> None:
         check_integer("n_components", self.n_components)
         self.source_mean_, self.target_mean_ = source.mean(axis=0), target.mean(axis=0)
         source_axes = _principal_axes("X", source - self.source_mean_)
@@ -218,13 +230,13 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, _Aligner):
         self.source_axes_, self.target_axes_ = source_axes[:, :k], target_axes[:, :k]
         self.alignment_ = self.source_axes_.T @ self.target_axes_
 
-    def _map(self, rows, domain):
+    def _map(self, rows: Float64[np.ndarray, "n d"], domain: str) -> Float64[np.ndarray, "n k"]:
         if domain == "target":
             return (rows - self.target_mean_) @ self.target_axes_
         return (rows - self.source_mean_) @ self.source_axes_ @ self.alignment_
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         """Number of output columns, which scikit-learn names."""
         return self.n_components_
 
@@ -275,13 +287,21 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
     :math:`\mu` is the inverse of this one.)
     """
 
-    def __init__(self, n_components=10, kernel="rbf", bandwidth=None, mu=1.0):
+    def __init__(
+        self,
+        n_components: int = 10,
+        kernel: Literal["rbf", "linear"] = "rbf",
+        bandwidth: float | None = None,
+        mu: float = 1.0,
+    ) -> None:
         self.n_components = n_components
         self.kernel = kernel
         self.bandwidth = bandwidth
         self.mu = mu
 
-    def _learn(self, source, target):
+    def _learn(
+        self, source: Float64[np.ndarray, "n d"], target: Float64[np.ndarray, "m d"]
+    ) -> None:
         mu = check_positive("mu", self.mu)
         check_integer("n_components", self.n_components)
         self.rows_ = np.concatenate([source, target])
@@ -301,7 +321,9 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
         values, vectors = eigh(spread, penalty, subset_by_index=(size - k, size - 1))
         self.eigenvalues_, self.weights_ = values[::-1], _fix_signs(vectors[:, ::-1])
 
-    def _choose_bandwidth(self, source, target):
+    def _choose_bandwidth(
+        self, source: Float64[np.ndarray, "n d"], target: Float64[np.ndarray, "m d"]
+    ) -> float | None:
         """Return the rbf kernel's bandwidth, or None where the kernel has none."""
         if self.kernel not in ("rbf", "linear"):
             raise ValueError(f"kernel is {self.kernel!r}; allowed are 'rbf' and 'linear'.")
@@ -311,28 +333,30 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
             return None
         return self.bandwidth or median_bandwidth(source, target)
 
-    def _kernel_with_rows(self, rows):
+    def _kernel_with_rows(self, rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n N"]:
         """Return the kernel between some rows (n, d) and those of the fit: (n, N)."""
         if self.kernel == "linear":
             return linear_kernel(rows, self.rows_)
         return rbf_kernel(rows, self.rows_, gamma=1 / (2 * self.bandwidth_**2))
 
-    def _map(self, rows, domain):
+    def _map(self, rows: Float64[np.ndarray, "n d"], domain: str) -> Float64[np.ndarray, "n k"]:
         return self._kernel_with_rows(rows) @ self.weights_
 
     @property
-    def _n_features_out(self):
+    def _n_features_out(self) -> int:
         """Number of output columns, which scikit-learn names."""
         return self.n_components_
 
 
-def _regularised_covariance(rows, reg):
+def _regularised_covariance(
+    rows: Float64[np.ndarray, "n d"], reg: float
+) -> Float64[np.ndarray, "d d"]:
     """Return the covariance (d, d) plus ``reg`` times its mean variance on the diagonal."""
     covariance = np.atleast_2d(np.cov(rows, rowvar=False))
     return covariance + reg * covariance.diagonal().mean() * np.eye(len(covariance))
 
 
-def _power(matrix, exponent):
+def _power(matrix: Float64[np.ndarray, "d d"], exponent: float) -> Float64[np.ndarray, "d d"]:
     """Return a power of a symmetric positive semi-definite matrix on the space that it spans."""
     values, vectors = eigh(matrix)
     spanned = values > values[-1] * len(values) * np.finfo(np.float64).eps
@@ -340,7 +364,9 @@ def _power(matrix, exponent):
     return (vectors * values[spanned] ** exponent) @ vectors.T
 
 
-def _principal_axes(name, centred):
+def _principal_axes(
+    name: str, centred: Float64[np.ndarray, "n d"]
+) -> Float64[np.ndarray, "d rank"]:
     """Return the principal axes (d, rank) of centred rows, strongest first, with fixed signs."""
     _, lengths, axes = np.linalg.svd(centred, full_matrices=False)
     rank = np.count_nonzero(lengths > lengths[0] * max(centred.shape) * np.finfo(np.float64).eps)
@@ -349,13 +375,18 @@ def _principal_axes(name, centred):
     return _fix_signs(axes[:rank].T)
 
 
-def _fix_signs(columns):
+def _fix_signs(columns: Float64[np.ndarray, "d k"]) -> Float64[np.ndarray, "d k"]:
     """Make the largest entry of each column positive, so that results do not depend on LAPACK."""
     largest = np.abs(columns).argmax(axis=0)
     return columns * np.sign(columns[largest, np.arange(columns.shape[1])])
 
 
-def classify_aligned(aligner, source_features, source_labels, target_features):
+def classify_aligned(
+    aligner: CORAL | SubspaceAlignment | TCA,
+    source_features: Float[np.ndarray, "n d"],
+    source_labels: Int[np.ndarray, " n"],
+    target_features: Float[np.ndarray, "m d"],
+) -> Int[np.ndarray, " m"]:
     """Align two domains, learn on the source, and predict the target.
 
     Parameters

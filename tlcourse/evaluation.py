@@ -6,9 +6,12 @@ Design choices
 - One result object holds every figure; nothing is computed twice or printed as a side effect.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float64, Int64
+from numpy.typing import ArrayLike
 from scipy.special import log_softmax
 
 
@@ -26,28 +29,28 @@ class Evaluation:
         Names of the k classes.
     """
 
-    confusion: np.ndarray
+    confusion: Int64[np.ndarray, "k k"]
     log_loss: float
     class_names: tuple[str, ...]
 
     @property
-    def accuracy(self):
+    def accuracy(self) -> float:
         """Share of examples predicted correctly, in [0, 1]."""
         return float(np.trace(self.confusion) / self.confusion.sum())
 
     @property
-    def recall(self):
+    def recall(self) -> Float64[np.ndarray, " k"]:
         """Recall of each class, shape (k,); NaN for a class without examples."""
         examples = self.confusion.sum(axis=1)
         with np.errstate(invalid="ignore"):
             return np.diag(self.confusion) / np.where(examples, examples, np.nan)
 
     @property
-    def balanced_accuracy(self):
+    def balanced_accuracy(self) -> float:
         """Mean recall over the classes that occur, in [0, 1]."""
         return float(np.nanmean(self.recall))
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Say accuracy, balanced accuracy and the weakest class in one line."""
         weakest = int(np.nanargmin(self.recall))
         return (
@@ -57,7 +60,7 @@ class Evaluation:
         )
 
 
-def evaluate_logits(logits, labels, class_names):
+def evaluate_logits(logits: ArrayLike, labels: ArrayLike, class_names: Sequence[str]) -> Evaluation:
     """Compare logits with the true labels.
 
     Parameters

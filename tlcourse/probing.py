@@ -8,7 +8,10 @@ Design choices
   is what `tlcourse.study.Fitted` takes.
 """
 
+from collections.abc import Callable, Sequence
+
 import numpy as np
+from jaxtyping import Float, Float32, Float64, Int
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.neighbors import KNeighborsClassifier
@@ -16,9 +19,16 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from tlcourse.checks import check_integer, check_positive
+from tlcourse.data import Domain
 
 
-def logistic_head(features, labels, class_names, *, c=1.0):
+def logistic_head(
+    features: Float[np.ndarray, "n d"],
+    labels: Int[np.ndarray, " n"],
+    class_names: Sequence[str],
+    *,
+    c: float = 1.0,
+) -> tuple[Float64[np.ndarray, "k d"], Float64[np.ndarray, " k"]]:
     """Fit a linear head by logistic regression.
 
     Parameters
@@ -55,7 +65,7 @@ def logistic_head(features, labels, class_names, *, c=1.0):
     return weight, bias - weight @ scaler.mean_
 
 
-def knn_probe(train, *, neighbours=5):
+def knn_probe(train: Domain, *, neighbours: int = 5) -> Callable[[np.ndarray], np.ndarray]:
     """Classify by the nearest training examples, in cosine distance.
 
     Parameters
@@ -81,14 +91,14 @@ def knn_probe(train, *, neighbours=5):
     classifier = KNeighborsClassifier(voters, metric="cosine", algorithm="brute")
     classifier.fit(train.inputs, train.labels)
 
-    def logits(features):
+    def logits(features: Float[np.ndarray, "m d"]) -> Float32[np.ndarray, "m k"]:
         votes = voters * classifier.predict_proba(features)
         return np.log((votes + 1 / train.n_classes) / (voters + 1)).astype(np.float32)
 
     return logits
 
 
-def prototype_probe(train):
+def prototype_probe(train: Domain) -> Callable[[np.ndarray], np.ndarray]:
     """Classify by the nearest class mean.
 
     Parameters
@@ -120,14 +130,14 @@ def prototype_probe(train):
         ]
     )
 
-    def logits(features):
+    def logits(features: Float[np.ndarray, "m d"]) -> Float32[np.ndarray, "m k"]:
         distances = euclidean_distances(np.asarray(features, dtype=np.float64), means, squared=True)
         return -distances.astype(np.float32)
 
     return logits
 
 
-def _check_complete(labels, class_names):
+def _check_complete(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> None:
     """Refuse training labels that leave a class out."""
     missing = np.setdiff1d(np.arange(len(class_names)), labels)
     if len(missing):

@@ -6,7 +6,7 @@ Design choices
 - Rank correlations say whether the order is right; the regret says what a wrong first place costs.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,33 +32,33 @@ class Ranking:
     measured: dict[str, float] | None = None
 
     @property
-    def names(self):
+    def names(self) -> tuple[str, ...]:
         """Names of the sources, best score first; a tuple of str."""
         return tuple(self.scores)
 
     @property
-    def kendall(self):
+    def kendall(self) -> float:
         """Kendall's tau-b between scores and measurements, from -1 to 1."""
         return self._correlation(stats.kendalltau)
 
     @property
-    def weighted_kendall(self):
+    def weighted_kendall(self) -> float:
         """Kendall's tau with more weight on the top of both rankings (Vigna, WWW 2015)."""
         return self._correlation(stats.weightedtau)
 
     @property
-    def spearman(self):
+    def spearman(self) -> float:
         """Spearman's rank correlation between scores and measurements, from -1 to 1."""
         return self._correlation(stats.spearmanr)
 
     @property
-    def regret(self):
+    def regret(self) -> float:
         """Best measurement minus that of the source ranked first: the price of the trust."""
         if self.measured is None:
             return float("nan")
         return max(self.measured.values()) - self.measured[self.names[0]]
 
-    def weights(self, temperature=1.0):
+    def weights(self, temperature: float = 1.0) -> dict[str, float]:
         """Turn scores into shares of a mixture of the sources: a softmax.
 
         Parameters
@@ -80,7 +80,7 @@ class Ranking:
         scores = np.array(list(self.scores.values())) / check_positive("temperature", temperature)
         return dict(zip(self.names, softmax(scores).tolist(), strict=True))
 
-    def _correlation(self, statistic):
+    def _correlation(self, statistic: Callable) -> float:
         """Return a rank correlation; NaN without measurements or where all values are equal."""
         if self.measured is None:
             return float("nan")
@@ -89,7 +89,7 @@ class Ranking:
             return float("nan")
         return float(statistic(*columns).statistic)
 
-    def __str__(self):
+    def __str__(self) -> str:
         """Return a small table and, where something was measured, the rank correlations."""
         width = max(len("source"), *map(len, self.names))
         lines = [f"{'source':<{width}}  {'score':>9}" + ("   measured" if self.measured else "")]
@@ -104,7 +104,9 @@ class Ranking:
         return "\n".join(lines)
 
 
-def rank_sources(scores, measured=None):
+def rank_sources(
+    scores: Mapping[str, float], measured: Mapping[str, float] | None = None
+) -> Ranking:
     """Rank candidate sources by score and compare with what fine-tuning gave.
 
     Parameters
@@ -149,7 +151,7 @@ def rank_sources(scores, measured=None):
     return Ranking(ranked, {name: measured[name] for name in names})
 
 
-def _check_numbers(parameter, numbers):
+def _check_numbers(parameter: str, numbers: object) -> dict[str, float]:
     """Return a dict of at least two finite floats."""
     if not isinstance(numbers, Mapping):
         raise TypeError(f"{parameter} is a {type(numbers).__name__}; give a dict: name -> number.")

@@ -6,7 +6,11 @@ Design choices
 - Kernel matrices are summed block by block, so memory grows with n and not with its square.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
 from scipy.spatial.distance import pdist
 from sklearn.linear_model import RidgeClassifier
 from sklearn.metrics.pairwise import euclidean_distances
@@ -21,7 +25,7 @@ _MEDIAN_ROWS = 1000  # Rows of each domain that the median distance looks at.
 _FOLDS = 5
 
 
-def linear_cka(x, y):
+def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
     r"""Linear centred kernel alignment: how alike two models arrange the same inputs.
 
     .. math:: \frac{\|Y^\top X\|_F^2}{\|X^\top X\|_F \, \|Y^\top Y\|_F} \quad
@@ -60,7 +64,13 @@ def linear_cka(x, y):
     return float(np.linalg.norm(y.T @ x) ** 2 / norms)
 
 
-def mmd(x, y, *, bandwidth=None, unbiased=True):
+def mmd(
+    x: ArrayLike,
+    y: ArrayLike,
+    *,
+    bandwidth: float | Sequence[float] | np.ndarray | None = None,
+    unbiased: bool = True,
+) -> float:
     r"""Squared maximum mean discrepancy: how far apart two samples are in a kernel's space.
 
     .. math:: \frac{1}{n(n-1)} \sum_{i \ne j} k(x_i, x_j) + \frac{1}{m(m-1)} \sum_{i \ne j}
@@ -112,7 +122,7 @@ def mmd(x, y, *, bandwidth=None, unbiased=True):
     return float(total)
 
 
-def median_bandwidth(x, y):
+def median_bandwidth(x: ArrayLike, y: ArrayLike) -> float:
     """Return the median distance between rows of the pooled domains, a usual kernel bandwidth.
 
     Parameters
@@ -138,7 +148,7 @@ def median_bandwidth(x, y):
     return float(np.median(distances)) if len(distances) else 1.0
 
 
-def coral_distance(x, y):
+def coral_distance(x: ArrayLike, y: ArrayLike) -> float:
     r"""CORAL distance between the covariances of two domains, the loss of Deep CORAL.
 
     .. math:: \frac{1}{4 d^2} \| C_x - C_y \|_F^2
@@ -168,7 +178,7 @@ def coral_distance(x, y):
     return float((difference**2).sum() / (4 * x.shape[1] ** 2))
 
 
-def proxy_a_distance(x, y, *, seed):
+def proxy_a_distance(x: ArrayLike, y: ArrayLike, *, seed: int) -> float:
     r"""Proxy A-distance: how well a linear classifier tells two domains apart.
 
     .. math:: \hat d_A = 2 (1 - 2 \epsilon)
@@ -208,7 +218,9 @@ def proxy_a_distance(x, y, *, seed):
     return float(2 * (1 - 2 * min(error, 0.5)))
 
 
-def _check_domains(x, y, *, min_rows=2):
+def _check_domains(
+    x: ArrayLike, y: ArrayLike, *, min_rows: int = 2
+) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
     """Return two sets of rows that have the same columns."""
     x, y = check_features("x", x, min_rows=min_rows), check_features("y", y, min_rows=min_rows)
     if x.shape[1] != y.shape[1]:
@@ -218,14 +230,16 @@ def _check_domains(x, y, *, min_rows=2):
     return x, y
 
 
-def _sample(rows):
+def _sample(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "kept d"]:
     """Return all rows, or some drawn at random: evenly spaced ones may all be of one class."""
     if len(rows) <= _MEDIAN_ROWS:
         return rows
     return rows[np.random.default_rng(0).choice(len(rows), _MEDIAN_ROWS, replace=False)]
 
 
-def _kernel_sum(x, y, bandwidths):
+def _kernel_sum(
+    x: Float64[np.ndarray, "n d"], y: Float64[np.ndarray, "m d"], bandwidths: list[float]
+) -> float:
     """Return the sum over all pairs of the mean Gaussian kernel."""
     total = 0.0
     for start in range(0, len(x), _BLOCK):

@@ -8,6 +8,8 @@ Design choices
 """
 
 import numpy as np
+from jaxtyping import Float64
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 from sklearn.covariance import ledoit_wolf_shrinkage
 
@@ -18,7 +20,7 @@ _TOLERANCE = 1e-10  # LogME stops when no column's evidence per example changes 
 _MAX_ITERATIONS = 1000
 
 
-def leep(source_probabilities, labels):
+def leep(source_probabilities: ArrayLike, labels: ArrayLike) -> float:
     r"""Log expected empirical prediction: how well the source's own classes explain the labels.
 
     .. math:: \frac1n \sum_i \log \sum_z \hat P(y_i \mid z) \, \theta(x_i)_z, \qquad
@@ -63,7 +65,7 @@ def leep(source_probabilities, labels):
     return float(sum(per_class) / len(theta))
 
 
-def nce(source_labels, labels):
+def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     r"""Negative conditional entropy of the target labels given the source model's predictions.
 
     .. math:: -H(Y \mid Z) = \sum_{y, z} \hat P(y, z) \log \frac{\hat P(y, z)}{\hat P(z)}
@@ -99,7 +101,7 @@ def nce(source_labels, labels):
     return float((counts * np.log(np.where(counts, given, 1))).sum() / len(codes))
 
 
-def h_score(features, labels, *, regularised=True):
+def h_score(features: ArrayLike, labels: ArrayLike, *, regularised: bool = True) -> float:
     r"""H-score: the variance between classes, measured in whitened features.
 
     .. math:: \operatorname{tr}\left( \Sigma^{-1} \Sigma_b \right)
@@ -151,7 +153,7 @@ def h_score(features, labels, *, regularised=True):
     return float(whitened.sum())
 
 
-def logme(features, labels):
+def logme(features: ArrayLike, labels: ArrayLike) -> float:
     r"""Log maximum evidence: how probable a Bayesian linear model on the features finds the labels.
 
     For each target column y, with :math:`F` (n, d) the features,
@@ -194,7 +196,12 @@ def logme(features, labels):
     return float(evidence.mean())
 
 
-def _maximise_evidence(squares, inside, outside, n):
+def _maximise_evidence(
+    squares: Float64[np.ndarray, "r 1"],
+    inside: Float64[np.ndarray, "r m"],
+    outside: Float64[np.ndarray, " m"],
+    n: int,
+) -> Float64[np.ndarray, " m"]:
     """Return the largest evidence per example of each column, (m,).
 
     The iteration moves only the ratio t of alpha and beta: given t, the best beta is
@@ -218,7 +225,7 @@ def _maximise_evidence(squares, inside, outside, n):
     return evidence
 
 
-def _check_responses(labels, n):
+def _check_responses(labels: ArrayLike, n: int) -> Float64[np.ndarray, "{n} m"]:
     """Return one-hot classes or regression targets as float64 columns (n, m)."""
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.floating):
@@ -233,7 +240,9 @@ def _check_responses(labels, n):
     return targets
 
 
-def _project(name, features, responses):
+def _project(
+    name: str, features: Float64[np.ndarray, "n d"], responses: Float64[np.ndarray, "n m"]
+) -> tuple[Float64[np.ndarray, " r"], Float64[np.ndarray, "r m"]]:
     """Decompose the features once: squared singular values (r,) and U^T responses (r, m).
 
     U holds the left singular vectors. The smaller of the two Gram matrices is decomposed, which is

@@ -13,12 +13,14 @@ Design choices
 - The weights are fixed beforehand. To choose one, look at the diagnostics, not at target labels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
 import numpy as np
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
@@ -161,7 +163,9 @@ def adapt(
     return history
 
 
-def coral_loss(source_features, target_features):
+def coral_loss(
+    source_features: Float[Tensor, "n d"], target_features: Float[Tensor, "m d"]
+) -> Float[Tensor, ""]:
     """Squared Frobenius distance of the covariances, over 4 d².
 
     Parameters
@@ -181,7 +185,12 @@ def coral_loss(source_features, target_features):
     return difference.square().sum() / (4 * source_features.shape[1] ** 2)
 
 
-def mk_mmd_loss(source_features, target_features, *, scales=(0.25, 0.5, 1.0, 2.0, 4.0)):
+def mk_mmd_loss(
+    source_features: Float[Tensor, "n d"],
+    target_features: Float[Tensor, "m d"],
+    *,
+    scales: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0),
+) -> Float[Tensor, ""]:
     """Squared maximum mean discrepancy under a mean of Gaussian kernels.
 
     The squared bandwidths are the mean squared distance in the joint batch times the scales. The
@@ -230,7 +239,7 @@ class _ReverseGradient(torch.autograd.Function):
         return -context.strength * gradient, None
 
 
-def reverse_gradient(features, strength):
+def reverse_gradient(features: Float[Tensor, "..."], strength: float) -> Float[Tensor, "..."]:
     """Pass features on unchanged, and their gradient back with its sign turned.
 
     Parameters
@@ -252,7 +261,7 @@ def reverse_gradient(features, strength):
     return _ReverseGradient.apply(features, strength)
 
 
-def dann_strength(progress):
+def dann_strength(progress: float) -> float:
     """Strength of the reversed gradient: from 0 at the start to nearly 1 at the end.
 
     Parameters

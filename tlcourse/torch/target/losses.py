@@ -9,14 +9,21 @@ Design choices
   ``functools.partial(torch.nn.functional.cross_entropy, label_smoothing=0.1)``.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from jaxtyping import Float, Float64, Int
+from numpy.typing import ArrayLike
+from torch import Tensor
 from torch.nn import functional as F
 
 from tlcourse.checks import check_positive
 
+Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (n, k) and labels (n,): a scalar
 
-def class_balanced_loss(counts, *, beta=0.999):
+
+def class_balanced_loss(counts: ArrayLike, *, beta: float = 0.999) -> Loss:
     r"""Weigh each class by the inverse of its effective number of examples.
 
     .. math:: w_y \propto \frac{1 - \beta}{1 - \beta^{n_y}}, \qquad \sum_y w_y = k
@@ -53,14 +60,14 @@ def class_balanced_loss(counts, *, beta=0.999):
     weights = (1 - beta) / -np.expm1(counts * np.log1p(beta - 1)) if beta else np.ones(len(counts))
     weights = torch.tensor(weights * len(weights) / weights.sum(), dtype=torch.float32)
 
-    def loss(logits, labels):
+    def loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:
         losses = F.cross_entropy(logits, labels, reduction="none")
         return (losses * weights.to(losses)[labels]).mean()
 
     return loss
 
 
-def logit_adjusted_loss(counts, *, tau=1.0):
+def logit_adjusted_loss(counts: ArrayLike, *, tau: float = 1.0) -> Loss:
     r"""Cross-entropy on logits raised by the logarithm of the class frequencies.
 
     .. math:: \ell(y, z) = -\log \frac{e^{z_y + \tau \log \pi_y}}
@@ -93,13 +100,15 @@ def logit_adjusted_loss(counts, *, tau=1.0):
     """
     offsets = torch.tensor(_log_priors(counts, tau), dtype=torch.float32)
 
-    def loss(logits, labels):
+    def loss(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> Float[Tensor, ""]:
         return F.cross_entropy(logits + offsets.to(logits), labels)
 
     return loss
 
 
-def adjust_logits(logits, counts, *, tau=1.0):
+def adjust_logits(
+    logits: Float[np.ndarray, "n k"], counts: ArrayLike, *, tau: float = 1.0
+) -> Float[np.ndarray, "n k"]:
     r"""Lower logits by the logarithm of the training set's class frequencies.
 
     .. math:: z_y - \tau \log \pi_y
@@ -172,14 +181,16 @@ class SmallLoss:
     Networks with Extremely Noisy Labels, NeurIPS 2018, Algorithm 1.
     """
 
-    def __init__(self, trim, *, warm_up=100):
+    def __init__(self, trim: float, *, warm_up: int = 100) -> None:
         if not 0 <= trim < 1:
             raise ValueError(f"trim is {trim!r}; it must be at least 0 and below 1.")
         if not isinstance(warm_up, int | np.integer) or warm_up < 1:
             raise ValueError(f"warm_up is {warm_up!r}; it must be an integer >= 1.")
         self.trim, self.warm_up, self.updates = trim, warm_up, 0
 
-    def __call__(self, logits, labels):
+    def __call__(
+        self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
+    ) -> Float[Tensor, ""]:
         """Return the mean of the smallest losses, a scalar tensor."""
         share = self.trim * min(self.updates / self.warm_up, 1)
         self.updates += 1
@@ -188,13 +199,13 @@ class SmallLoss:
         return losses.topk(kept, largest=False).values.mean()
 
 
-def _log_priors(counts, tau):
+def _log_priors(counts: ArrayLike, tau: float) -> Float64[np.ndarray, " k"]:
     """Return tau times the logarithms of the classes' shares, (k,)."""
     counts = _check_counts(counts)
     return check_positive("tau", tau, or_zero=True) * np.log(counts / counts.sum())
 
 
-def _check_counts(counts):
+def _check_counts(counts: ArrayLike) -> Int[np.ndarray, " k"]:
     """Return counts as an array of at least two positive integers."""
     counts = np.asarray(counts)
     if not np.issubdtype(counts.dtype, np.integer):
