@@ -196,7 +196,7 @@ def test_probe_refuses_a_class_without_example_and_a_strength_of_zero():
     train = pictures(24)
     with pytest.raises(ValueError, match="train has no example of class 'b'"):
         tl.linear_probe(small_model(), train.subset(train.labels != 1))
-    with pytest.raises(ValueError, match="c is 0; it must be > 0"):
+    with pytest.raises(ValueError, match="c is 0; give a finite number > 0"):
         tl.linear_probe(small_model(), train, c=0)
-    with pytest.raises(ValueError, match="head has 4 outputs, but train has 3 classes"):
+    with pytest.raises(ValueError, match="model has 4 outputs, but train has 3 classes"):
         tl.linear_probe(small_model(4), train)
