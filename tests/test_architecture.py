@@ -124,6 +124,68 @@ def test_the_library_asserts_unpickles_and_evaluates_nothing(path):
     assert not {"pickle", "dill", "cloudpickle"} & set(imports(path))
 
 
+DOORS = {
+    door: [path for path in MODULES if relative(path).startswith(f"tlcourse/{door}/")]
+    for door in ("torch", "keras")
+}
+
+
+def code_lines(path):
+    """Lines of code as they stand, without docstrings, comments, imports and signatures."""
+    text = path.read_text(encoding="utf-8")
+    left_out = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            left_out |= set(range(node.lineno, node.end_lineno + 1))
+        if isinstance(node, ast.FunctionDef):
+            left_out |= set(range(node.lineno, node.body[0].lineno))
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        if documented and ast.get_docstring(node):
+            left_out |= set(range(node.body[0].lineno, node.body[0].end_lineno + 1))
+    lines = [line.partition("  # ")[0].strip() for line in text.splitlines()]
+    return [
+        " ".join(line.split())
+        for number, line in enumerate(lines, start=1)
+        if number not in left_out and line and not line.startswith("#")
+    ]
+
+
+def longest_common_run(one, other):
+    """Return the longest run of equal lines of two files."""
+    best, before = [], [0] * (len(other) + 1)
+    for row, line in enumerate(one):
+        now = [0] * (len(other) + 1)
+        for column, twin in enumerate(other):
+            if line == twin:
+                now[column + 1] = before[column] + 1
+                if now[column + 1] > len(best):
+                    best = one[row + 1 - now[column + 1] : row + 1]
+        before = now
+    return best
+
+
+def test_a_common_run_is_found_whatever_its_indent_and_comments(tmp_path):
+    twins = (
+        'def f(x):\n    """Say it."""\n    a = 1\n    b = x\n',
+        "if 1:\n  a = 1  # one\n\n  b = x\n",
+    )
+    paths = [tmp_path / "one.py", tmp_path / "two.py"]
+    for path, text in zip(paths, twins, strict=True):
+        path.write_text(text, encoding="utf-8")
+    assert longest_common_run(*map(code_lines, paths)) == ["a = 1", "b = x"]
+
+
+@pytest.mark.parametrize("path", DOORS["keras"], ids=relative)
+def test_no_run_of_code_stands_in_both_doors(path):
+    """What is the same in both doors stands once, below them.
+
+    Imports and signatures are left out: the doors promise the same arguments, one to a line.
+    """
+    for twin in DOORS["torch"]:
+        run = longest_common_run(code_lines(path), code_lines(twin))
+        assert len(run) <= 8, f"also in {relative(twin)}:\n" + "\n".join(run)
+
+
 def cells(path):
     return json.loads(path.read_text(encoding="utf-8"))["cells"]
 

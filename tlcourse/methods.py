@@ -39,7 +39,7 @@ class Door:
     ----------
     fit, predict, extract_features, linear_probe : callable
         As the public functions of these names.
-    freeze, unfreeze, unfreeze_last, layer_names : callable
+    unfreeze, unfreeze_last, layer_names : callable
         As the public functions of these names.
     head_of : callable
         ``head_of(model)`` is a model from features to logits that shares the head's parameters.
@@ -49,7 +49,6 @@ class Door:
     predict: Callable[..., np.ndarray]
     extract_features: Callable[..., np.ndarray]
     linear_probe: Callable[..., Any]
-    freeze: Callable[..., Any]
     unfreeze: Callable[..., Any]
     unfreeze_last: Callable[[Any, int], Any]
     layer_names: Callable[[Any], list[str]]
@@ -274,8 +273,7 @@ def _train_head(door, model, train, validation, *, augment=None, device="auto", 
             "augment needs the images of each epoch anew, but method='head' computes features "
             "once; call freeze(model, 'backbone') and fit(model, ..., augment=...)."
         )
-    door.freeze(model, "backbone")
-    door.unfreeze(model, "head")
+    door.unfreeze_last(model, 1)
     start = perf_counter()
     domains = [
         domain and domain.with_inputs(door.extract_features(model, domain.inputs, device=device))

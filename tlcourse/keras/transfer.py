@@ -15,7 +15,7 @@ from tlcourse.data import Domain
 from tlcourse.history import History
 from tlcourse.keras.devices import keras
 from tlcourse.keras.feature.probing import linear_probe
-from tlcourse.keras.freezing import freeze, unfreeze
+from tlcourse.keras.freezing import unfreeze
 from tlcourse.keras.models import TransferModel
 from tlcourse.keras.parameter.layers import layer_names, unfreeze_last
 from tlcourse.keras.training import extract_features, fit, predict
@@ -32,7 +32,6 @@ DOOR = methods.Door(
     predict=predict,
     extract_features=extract_features,
     linear_probe=linear_probe,
-    freeze=freeze,
     unfreeze=unfreeze,
     unfreeze_last=unfreeze_last,
     layer_names=layer_names,

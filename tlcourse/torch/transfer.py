@@ -13,7 +13,7 @@ from tlcourse import methods
 from tlcourse.data import Domain
 from tlcourse.history import History
 from tlcourse.torch.feature.probing import linear_probe
-from tlcourse.torch.freezing import freeze, unfreeze
+from tlcourse.torch.freezing import unfreeze
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.parameter.layers import layer_names, unfreeze_last
 from tlcourse.torch.training import extract_features, fit, predict
@@ -23,7 +23,6 @@ DOOR = methods.Door(
     predict=predict,
     extract_features=extract_features,
     linear_probe=linear_probe,
-    freeze=freeze,
     unfreeze=unfreeze,
     unfreeze_last=unfreeze_last,
     layer_names=layer_names,
