@@ -182,6 +182,12 @@ def logme(features: ArrayLike, labels: ArrayLike) -> float:
     TypeError, ValueError
         If features or labels are not as described, only one class occurs, or a column is constant.
 
+    Notes
+    -----
+    A rotation of the features changes nothing. A shift does, since no intercept is fitted. Their
+    unit can: a column's evidence may have two optima, one of which does without the features, and
+    where all features are close to zero the fixed start lies beside that one. Scale them up then.
+
     References
     ----------
     You, Liu, Wang and Long, LogME: Practical Assessment of Pre-trained Models for Transfer
