@@ -6,6 +6,8 @@ import warnings
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from tlcourse.data import (
@@ -15,6 +17,7 @@ from tlcourse.data import (
     load_image_folder,
     write_image_folder,
 )
+from tlcourse.data.folders import choose_validation
 
 
 def pictures(n=24, classes=("ant", "bee", "cat"), size=16, channels=3, seed=0):
@@ -185,6 +188,30 @@ def test_copies_stay_together_in_a_split(folder):
         train, validation = load_image_folder(folder, size=8, seed=seed)
         held = {image.tobytes() for image in validation.inputs[validation.labels == 0]}
         assert len(held) == 1 and not held & {image.tobytes() for image in train.inputs}
+
+
+@settings(derandomize=True, deadline=None, database=None)
+@given(
+    keys=st.lists(st.integers(0, 11), min_size=2, max_size=30),
+    share=st.floats(0, 1, exclude_max=True),
+    seed=st.integers(0, 2**32 - 1),
+)
+def test_any_choice_keeps_copies_together_and_the_share_of_each_class(keys, share, seed):
+    labels = np.array(keys) % 2  # so equal keys are in one class
+    different = [len({key for key in keys if key % 2 == label}) for label in range(2)]
+    if share and min(different) < 2:
+        with pytest.raises(ImageFolderError, match="a split needs at least 2"):
+            choose_validation(keys, labels, ["a", "b"], share, seed)
+        return
+    chosen = choose_validation(keys, labels, ["a", "b"], share, seed)
+    aside = {key for key, validates in zip(keys, chosen, strict=True) if validates}
+    assert chosen.tolist() == [key in aside for key in keys]
+    for label in range(2):
+        found = sum(key % 2 == label for key in aside)
+        if share:
+            assert 1 <= found < different[label] and abs(found - share * different[label]) < 1.01
+        else:
+            assert found == 0
 
 
 def test_one_picture_in_two_classes_is_named(folder):

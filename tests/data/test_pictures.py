@@ -5,11 +5,25 @@ import tracemalloc
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
 from PIL import Image
 
 from tlcourse.data import Pictures, few_shot_split, load_image_folder, read_picture
 
 SHAPE = (6, 16, 16, 3)
+ROWS = arrays.arrays(np.int64, st.integers(0, 8), elements=st.integers(-6, 5))
+KEYS = st.one_of(
+    st.integers(-6, 5),
+    st.slices(6),
+    arrays.arrays(bool, 6),
+    ROWS,
+    ROWS.map(list),
+    arrays.arrays(np.int64, (2, 3), elements=st.integers(-6, 5)),
+    st.sampled_from([..., None, np.int8(3)]),
+    arrays.basic_indices(SHAPE, allow_ellipsis=False),
+)
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +53,21 @@ def test_all_pictures_become_one_array(folder, pictures):
     assert np.asarray(pictures, dtype=np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="never without a copy"):
         np.array(pictures, copy=False)
+
+
+@settings(
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],  # the files stay as they are
+)
+@given(key=KEYS, rows=ROWS)
+def test_indexing_equals_that_of_an_array(pictures, key, rows):
+    array = np.asarray(pictures)
+    np.testing.assert_array_equal(pictures[key], array[key])
+    assert pictures[key].dtype == np.float32
+    np.testing.assert_array_equal(pictures.subset(rows), array[rows])
+    np.testing.assert_array_equal(pictures.subset(rows)[::2], array[rows][::2])
 
 
 def test_memory_is_used_where_it_suffices_and_changes_nothing(folder):

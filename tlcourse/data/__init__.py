@@ -1,5 +1,15 @@
 """Domains to learn from and to transfer to.
 
+The map
+-------
+``domain``          `Domain`, inputs with labels; the few-shot split; checks of arguments
+``pictures``        picture files that look like an array, in bounded memory; one file
+``folders``         a folder of pictures becomes two domains
+``folder_writing``  a domain becomes a folder of pictures
+``embedded``        domains that need no network, on the images of ``rendering``
+``downloads``       domains that are downloaded, by ``fetching``, which verifies files
+``perturbing``      harder versions of a domain: imbalance, noise, mixtures, drift
+
 Design choices
 --------------
 - ``load(name)`` is the one door: embedded, rendered and downloaded domains alike.
@@ -9,6 +19,7 @@ Design choices
 
 import numpy as np
 
+from tlcourse.checks import check_integer
 from tlcourse.data import embedded
 from tlcourse.data.domain import Domain, Split, few_shot_split
 from tlcourse.data.downloads import DOWNLOADS, fetch_download, load_download, resize_images
@@ -59,18 +70,24 @@ __all__ = [
 ]
 
 
-def names():
+def names() -> tuple[str, ...]:
     """List the domains that `load` knows.
 
     Returns
     -------
     tuple of str
         Embedded, rendered and downloaded domains, in this order.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> "iris" in data.names()
+    True
     """
     return (*_EMBEDDED, *_RENDERED, *DOWNLOADS)
 
 
-def load(name, *, n=None, seed=0):
+def load(name: str, *, n: int | None = None, seed: int = 0) -> Domain:
     """Load a domain by its name.
 
     Parameters
@@ -97,15 +114,16 @@ def load(name, *, n=None, seed=0):
 
     Examples
     --------
-    >>> load("handwritten-digits")
+    >>> from tlcourse import data
+    >>> data.load("handwritten-digits")
     Domain('handwritten-digits', 1797 x 32x32x1, 10 classes)
     """
     if name not in names():
         raise ValueError(f"name is {name!r}; the domains are {', '.join(names())}.")
-    if n is not None and (not isinstance(n, int | np.integer) or n < 1):
-        raise ValueError(f"n is {n!r}; give the number of examples, an integer >= 1, or None.")
+    if n is not None:
+        n = check_integer("n", n)
     if name in _RENDERED:
-        return _RENDERED[name](seed=seed, **({} if n is None else {"n": n}))
+        return _RENDERED[name](seed=seed) if n is None else _RENDERED[name](n, seed=seed)
     domain = _EMBEDDED[name]() if name in _EMBEDDED else load_download(name)
     if n is None:
         return domain

@@ -11,11 +11,15 @@ Design choices
   training set is contained in a larger one. So learning curves compare like with like.
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 
+from tlcourse.checks import check_integer
 from tlcourse.data.pictures import Pictures
 
 
@@ -46,16 +50,28 @@ class Domain:
         If ``inputs`` are not floating-point numbers or ``labels`` not integers.
     ValueError
         If shapes disagree, values are not finite, images leave [0, 1], or a label has no name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.data import Domain
+    >>> lengths = np.array([[1.4, 0.2], [4.7, 1.4], [1.3, 0.2]])
+    >>> domain = Domain("petals", lengths, np.array([0, 1, 0]), ["setosa", "versicolor"])
+    >>> domain
+    Domain('petals', 3 x 2, 2 classes)
+    >>> domain.subset(domain.labels == 0).inputs
+    array([[1.4, 0.2],
+           [1.3, 0.2]], dtype=float32)
     """
 
     name: str
     inputs: np.ndarray | Pictures
     labels: np.ndarray
-    class_names: tuple[str, ...]
+    class_names: Sequence[str]
     origin: str = field(default="", repr=False)
     licence: str = field(default="", repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         """Check the arrays and fix their types."""
         inputs, labels = _as_float32(self.name, self.inputs), np.asarray(self.labels)
         if not isinstance(inputs, Pictures):  # whose values cannot be wrong
@@ -65,26 +81,26 @@ class Domain:
         object.__setattr__(self, "labels", labels.astype(np.int64, copy=False))
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
 
-    def __len__(self):
+    def __len__(self) -> int:
         """Return the number of examples."""
         return len(self.inputs)
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         """Describe the domain in one line, without its arrays."""
         shape = "x".join(map(str, self.inputs.shape[1:]))
         return f"Domain({self.name!r}, {len(self)} x {shape}, {self.n_classes} classes)"
 
     @property
-    def n_classes(self):
+    def n_classes(self) -> int:
         """Number of classes that have a name, whether or not an example is present."""
         return len(self.class_names)
 
     @property
-    def is_image(self):
+    def is_image(self) -> bool:
         """Whether the inputs are images ``(n, h, w, c)``."""
         return self.inputs.ndim == 4
 
-    def subset(self, indices):
+    def subset(self, indices: np.ndarray | slice | Sequence[int]) -> Domain:
         """Return the domain reduced to some rows.
 
         Parameters
@@ -97,16 +113,18 @@ class Domain:
         Domain
             The same classes. Arrays are copies; `Pictures` share their memory.
         """
-        pictures = isinstance(self.inputs, Pictures)
-        inputs = self.inputs.subset(indices) if pictures else self.inputs[indices]
+        if isinstance(self.inputs, Pictures):
+            inputs = self.inputs.subset(indices)
+        else:
+            inputs = self.inputs[indices]
         return replace(self, inputs=inputs, labels=self.labels[indices])
 
-    def with_inputs(self, inputs, name=None):
+    def with_inputs(self, inputs: np.ndarray | Pictures, name: str | None = None) -> Domain:
         """Return the same labels under another view of the inputs, such as extracted features.
 
         Parameters
         ----------
-        inputs : ndarray, shape (n, ...)
+        inputs : ndarray or Pictures, shape (n, ...)
             One row for each label.
         name : str, optional
             Name of the new domain; by default the name stays.
@@ -126,7 +144,14 @@ class Split(NamedTuple):
     test: Domain
 
 
-def few_shot_split(domain, per_class, *, validation_per_class=10, test_per_class=50, seed):
+def few_shot_split(
+    domain: Domain,
+    per_class: int,
+    *,
+    validation_per_class: int = 10,
+    test_per_class: int = 50,
+    seed: int,
+) -> Split:
     """Draw disjoint training, validation and test sets with equal labels per class.
 
     The same seed gives the same validation and test sets for every ``per_class``, and the
@@ -152,19 +177,22 @@ def few_shot_split(domain, per_class, *, validation_per_class=10, test_per_class
     ------
     ValueError
         If a number is negative, ``per_class`` is zero, or a class has too few examples.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> iris = data.load("iris")
+    >>> split = data.few_shot_split(iris, 5, validation_per_class=10, test_per_class=20, seed=0)
+    >>> [len(part) for part in split]
+    [15, 30, 60]
     """
-    sizes = {
-        "test_per_class": test_per_class,
-        "validation_per_class": validation_per_class,
-        "per_class": per_class,
-    }
-    for parameter, size in sizes.items():
-        smallest = 1 if parameter == "per_class" else 0
-        if not isinstance(size, int | np.integer) or size < smallest:
-            raise ValueError(f"{parameter} is {size!r}; it must be an integer >= {smallest}.")
-    needed = sum(sizes.values())
+    check_integer("per_class", per_class)
+    check_integer("validation_per_class", validation_per_class, smallest=0)
+    check_integer("test_per_class", test_per_class, smallest=0)
+    edges = np.cumsum([test_per_class, validation_per_class, per_class])
+    needed = edges[-1]
     rng = np.random.default_rng(seed)
-    parts = {parameter: [] for parameter in sizes}
+    parts = [], [], []
     for label, class_name in enumerate(domain.class_names):
         rows = rng.permutation(np.flatnonzero(domain.labels == label))
         if len(rows) < needed:
@@ -173,12 +201,11 @@ def few_shot_split(domain, per_class, *, validation_per_class=10, test_per_class
                 f"{per_class} + validation_per_class={validation_per_class} + test_per_class="
                 f"{test_per_class} need {needed}. Lower one of the three."
             )
-        edges = np.cumsum([test_per_class, validation_per_class, per_class])
-        for parameter, part in zip(sizes, np.split(rows, edges)[:3], strict=True):
-            parts[parameter].append(part)
+        for part, chosen in zip(parts, np.split(rows[:needed], edges[:-1]), strict=True):
+            part.append(chosen)
     test, validation, train = (
         domain.subset(np.random.default_rng(seed).permutation(np.concatenate(part)))
-        for part in parts.values()
+        for part in parts
     )
     return Split(train, validation, test)
 
@@ -200,9 +227,9 @@ def check_training_data(train: Domain, validation: Domain | None, patience: int 
     ValueError
         If either is empty, or there is patience without a validation set.
     """
-    for name, domain in (("train", train), ("validation", validation)):
-        if domain is not None or name == "train":
-            check_domain(name, domain)
+    check_domain("train", train)
+    if validation is not None:
+        check_domain("validation", validation)
     if patience is not None and validation is None:
         raise ValueError(f"patience is {patience}, but there is no validation set; give one.")
 

@@ -190,7 +190,7 @@ DOWNLOADS = {
 }
 
 
-def fetch_download(name, *, part=None, progress=True):
+def fetch_download(name: str, *, part: str | None = None, progress: bool = True) -> Path:
     """Make sure that the files of a domain are in the cache, verified.
 
     Parameters
@@ -228,7 +228,9 @@ def fetch_download(name, *, part=None, progress=True):
     return folder
 
 
-def load_download(name, *, part="train", size=None, progress=True):
+def load_download(
+    name: str, *, part: str = "train", size: int | None = None, progress: bool = True
+) -> Domain:
     """Load one part of a downloaded domain, fetching it first where needed.
 
     Parameters
@@ -268,7 +270,7 @@ def load_download(name, *, part="train", size=None, progress=True):
     return Domain(name, images, labels, download.class_names, download.origin, download.licence)
 
 
-def resize_images(images, size):
+def resize_images(images: np.ndarray, size: int) -> np.ndarray:
     """Resample images bilinearly to a square.
 
     Parameters
@@ -281,17 +283,25 @@ def resize_images(images, size):
     Returns
     -------
     ndarray of float32, shape (n, size, size, c)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse import data
+    >>> data.resize_images(np.zeros((5, 28, 28, 1), dtype=np.float32), 32).shape
+    (5, 32, 32, 1)
     """
     n, _, _, channels = images.shape
     resized = np.empty((n, size, size, channels), dtype=np.float32)
     for row in range(n):
         for channel in range(channels):
             plane = Image.fromarray(np.ascontiguousarray(images[row, :, :, channel], np.float32))
-            resized[row, :, :, channel] = plane.resize((size, size), Image.Resampling.BILINEAR)
+            plane = plane.resize((size, size), Image.Resampling.BILINEAR)
+            resized[row, :, :, channel] = np.asarray(plane)
     return resized
 
 
-def read_idx(path):
+def read_idx(path: str | os.PathLike) -> np.ndarray:
     """Read an array of bytes from a gzipped file in the idx format of MNIST.
 
     Parameters
@@ -309,8 +319,7 @@ def read_idx(path):
     ValueError
         If the file is no idx file of bytes, or is longer or shorter than its header says.
     """
-    with gzip.open(path, "rb") as file:
-        content = file.read()
+    content = gzip.decompress(Path(path).read_bytes())
     # Two zero bytes, the type (8: unsigned bytes), the number of axes, the length of each axis.
     n_axes = content[3] if len(content) > 3 else 0
     body = 4 + 4 * n_axes
@@ -358,10 +367,12 @@ def _read_mnist(images_file, labels_file):
 def _read_usps(file):
     """Read images ``(n, 16, 16, 1)`` in [0, 1], and labels."""
     rows, classes = load_svmlight_file(
-        str(file), n_features=256, zero_based=False, dtype=np.float32
-    )
+        str(file),
+        n_features=256,
+        zero_based=False,  # pyright: ignore[reportArgumentType]
+    )[:2]
     # Ink runs from -1 to 1; the clip only removes what rounding to decimals adds.
-    images = np.clip((rows.toarray() + 1) / 2, 0, 1)
+    images = np.clip((rows.toarray().astype(np.float32) + 1) / 2, 0, 1)
     return images.reshape(-1, 16, 16, 1), classes.astype(np.int64) - 1  # published as 1 to 10
 
 

@@ -8,9 +8,12 @@ Design choices
 - All images of a kind have the size that the course's checkpoints expect.
 """
 
+from typing import cast
+
 import numpy as np
 from PIL import Image
 from sklearn import datasets
+from sklearn.utils import Bunch
 
 from tlcourse.data import rendering
 from tlcourse.data.domain import Domain
@@ -23,7 +26,7 @@ _DIGITS_ORIGIN = (
 _PHOTOS = "photographs china.jpg (V. Mohan) and flower.jpg (V. Lumenta) of scikit-learn, CC BY"
 
 
-def handwritten_digits():
+def handwritten_digits() -> Domain:
     """Load 1,797 real digits, 8x8 grey levels enlarged to ``(n, 32, 32, 1)``, ink 1 on paper 0.
 
     Returns
@@ -41,7 +44,7 @@ def handwritten_digits():
     )
 
 
-def rendered_letters(n=12_000, *, seed=0):
+def rendered_letters(n: int = 12_000, *, seed: int = 0) -> Domain:
     """Render capital and small letters, ``(n, 32, 32, 1)``, 26 classes.
 
     Parameters
@@ -66,7 +69,7 @@ def rendered_letters(n=12_000, *, seed=0):
     )
 
 
-def rendered_digits(n=5_000, *, seed=0):
+def rendered_digits(n: int = 5_000, *, seed: int = 0) -> Domain:
     """Render digits, ``(n, 32, 32, 1)``, 10 classes.
 
     Parameters
@@ -91,7 +94,7 @@ def rendered_digits(n=5_000, *, seed=0):
     )
 
 
-def signs(*, seed=0):
+def signs(*, seed: int = 0) -> Domain:
     """Paint the 1,797 handwritten digits in colour over crops of a photograph of a flower.
 
     Parameters
@@ -116,7 +119,7 @@ def signs(*, seed=0):
     )
 
 
-def rendered_signs(n=8_000, *, seed=0):
+def rendered_signs(n: int = 8_000, *, seed: int = 0) -> Domain:
     """Paint rendered letters in colour over crops of a photograph of a palace.
 
     Parameters
@@ -143,7 +146,7 @@ def rendered_signs(n=8_000, *, seed=0):
     )
 
 
-def iris():
+def iris() -> Domain:
     """Load Fisher's Iris: 150 flowers, 4 lengths in cm, 3 species, sorted by species.
 
     Returns
@@ -153,7 +156,7 @@ def iris():
     return _table("iris", datasets.load_iris(), "Fisher (1936), Iris; with scikit-learn")
 
 
-def wine():
+def wine() -> Domain:
     """Load Wine: 178 wines, 13 chemical measurements, 3 cultivars, sorted by cultivar.
 
     Returns
@@ -163,7 +166,7 @@ def wine():
     return _table("wine", datasets.load_wine(), "Aeberhard and Forina, Wine (UCI, 1991)")
 
 
-def breast_cancer():
+def breast_cancer() -> Domain:
     """Load Breast Cancer Wisconsin: 569 cell samples, 30 measurements, malignant or benign.
 
     Returns
@@ -183,7 +186,7 @@ def _table(name, bunch, origin):
 
 def _handwriting(size):
     """Enlarge scikit-learn's digits; return masks ``(n, size, size)`` in [0, 1] and labels."""
-    digits = datasets.load_digits()
+    digits = cast(Bunch, datasets.load_digits())
     masks = np.empty((len(digits.images), size, size), dtype=np.float32)
     for row, grid in enumerate(digits.images):
         picture = Image.fromarray(np.rint(grid * (255 / 16)).astype(np.uint8))

@@ -204,14 +204,18 @@ def _download_from_any(urls, target, sha256, size, progress):
             disable=not progress,
         ) as bar:
             download = pooch.HTTPDownloader(
-                progressbar=bar,
+                progressbar=bar,  # pyright: ignore[reportArgumentType]
                 chunk_size=_BLOCK_BYTES,
                 timeout=_TIMEOUT_SECONDS,
                 headers={"Accept-Encoding": "identity"},  # a .gz is to arrive as it is
             )
             try:
                 pooch.retrieve(
-                    url, f"sha256:{sha256}", target.name, target.parent, downloader=download
+                    url,
+                    f"sha256:{sha256}",
+                    target.name,
+                    target.parent,
+                    downloader=download,  # pyright: ignore[reportArgumentType]
                 )
             except (OSError, ValueError) as error:  # from the network; of a wrong hash
                 reasons.append(f"{url}\n    {error or type(error).__name__}")

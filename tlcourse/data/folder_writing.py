@@ -7,6 +7,8 @@ Design choices
 - The same domain and seed write the same files on every system.
 """
 
+from __future__ import annotations
+
 import io
 import os
 import re
@@ -17,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tlcourse.data.domain import Domain
 from tlcourse.data.folders import (
     ImageFolderError,
     check_share,
@@ -33,7 +36,14 @@ _UNSAFE_CHARACTERS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _MAX_NAME_BYTES = 200
 
 
-def write_image_folder(domain, path, *, validation_share=0.25, seed, format="png"):
+def write_image_folder(
+    domain: Domain,
+    path: str | os.PathLike,
+    *,
+    validation_share: float = 0.25,
+    seed: int,
+    format: str = "png",
+) -> Path:
     """Write an image domain as a folder of pictures that this and other tools can load.
 
     The pictures are ``path/train/<class>/<class>-00001.png`` and so on, and the same under
@@ -67,6 +77,16 @@ def write_image_folder(domain, path, *, validation_share=0.25, seed, format="png
     ValueError
         If the domain holds no images, only one class, an empty class or a class name that is not
         safe as a folder name on every system; or another argument is not allowed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> from tlcourse import data
+    >>> digits = data.load("handwritten-digits", n=100)
+    >>> path = data.write_image_folder(digits, Path(tempfile.mkdtemp(), "digits"), seed=0)
+    >>> sorted(folder.name for folder in path.iterdir())
+    ['train', 'val']
     """
     path = Path(path).expanduser()
     check_share(validation_share)

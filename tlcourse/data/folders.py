@@ -125,7 +125,9 @@ def load_image_folder(
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from PIL import Image
+    >>> from tlcourse import data
     >>> folder = Path(tempfile.mkdtemp(), "animals")
     >>> for place, name in enumerate(("ant", "bee")):
     ...     (folder / name).mkdir(parents=True)
@@ -134,7 +136,7 @@ def load_image_folder(
     ...         Image.new("RGB", (40, 30), colour).save(folder / name / f"{number}.png")
     >>> (folder / "bee" / "broken.jpg").write_bytes(b"no picture")
     10
-    >>> sides = load_image_folder(folder, size=16, on_problem="skip")
+    >>> sides = data.load_image_folder(folder, size=16, on_problem="skip")
     >>> sides.train
     Domain('animals', 6 x 16x16x3, 2 classes)
     >>> sides.left_out
@@ -221,7 +223,7 @@ def _list_pictures(path):
     class_names = tuple(sides[0])
     if len(class_names) < 2:
         raise ImageFolderError(
-            f"{folders[0] if folders else path} holds one class only, {class_names[0]!r}; "
+            f"{folders[0] if folders else path} holds one class only, {', '.join(class_names)!r}; "
             "a classifier needs at least two class folders."
         )
     entries = [
@@ -382,7 +384,7 @@ def choose_validation(
     rng = np.random.default_rng(seed)
     chosen = set()
     for label, class_name in enumerate(class_names):
-        different = list(dict.fromkeys(keys[row] for row in np.flatnonzero(labels == label)))
+        different = list(dict.fromkeys(keys[int(row)] for row in np.flatnonzero(labels == label)))
         if share and len(different) < 2:
             raise ImageFolderError(
                 f"class {class_name!r} has {len(different)} different picture; a split needs at "

@@ -7,14 +7,19 @@ Design choices
   except where the drift is the point.
 """
 
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from tlcourse.checks import check_integer
 from tlcourse.data.domain import Domain
 
 
-def imbalanced(domain, ratio, *, seed):
+def imbalanced(domain: Domain, ratio: float, *, seed: int) -> Domain:
     r"""Thin out the classes to a long tail: exponentially fewer examples from class to class.
 
     Class c keeps :math:`n \rho^{-c / (k - 1)}` examples, where n is the size of the smallest class
@@ -43,6 +48,14 @@ def imbalanced(domain, ratio, *, seed):
     ----------
     The profile of Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number
     of Samples, CVPR 2019, section 5.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse import data
+    >>> tail = data.imbalanced(data.load("iris"), 10, seed=0)
+    >>> np.bincount(tail.labels).tolist()
+    [50, 16, 5]
     """
     if not ratio >= 1:
         raise ValueError(f"ratio is {ratio!r}; it must be >= 1: largest class over smallest.")
@@ -63,7 +76,7 @@ def imbalanced(domain, ratio, *, seed):
     )
 
 
-def corrupt_labels(domain, rate, *, seed):
+def corrupt_labels(domain: Domain, rate: float, *, seed: int) -> Domain:
     """Replace some labels by another class, drawn evenly from the others.
 
     Parameters
@@ -84,6 +97,14 @@ def corrupt_labels(domain, rate, *, seed):
     ------
     ValueError
         If the rate is not from 0 to 1, or there is one class only.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> iris = data.load("iris")
+    >>> noisy = data.corrupt_labels(iris, 0.2, seed=0)
+    >>> int((noisy.labels != iris.labels).sum())
+    30
     """
     if not 0 <= rate <= 1:
         raise ValueError(f"rate is {rate!r}; it must be from 0 to 1, the share of wrong labels.")
@@ -96,7 +117,9 @@ def corrupt_labels(domain, rate, *, seed):
     return replace(domain, labels=labels % domain.n_classes, name=f"{domain.name}, noisy labels")
 
 
-def mix_domains(domains, n, *, weights=None, seed):
+def mix_domains(
+    domains: Sequence[Domain], n: int, *, weights: ArrayLike | None = None, seed: int
+) -> Domain:
     """Draw one training set from several sources of the same classes.
 
     Parameters
@@ -119,6 +142,14 @@ def mix_domains(domains, n, *, weights=None, seed):
     ------
     ValueError
         If classes or shapes differ, a domain is empty, or weights or ``n`` are out of range.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> iris = data.load("iris")
+    >>> halves = iris.subset(slice(0, 150, 2)), iris.subset(slice(1, 150, 2))
+    >>> data.mix_domains(halves, 60, weights=[2, 1], seed=0)
+    Domain('iris + iris', 60 x 4, 3 classes)
     """
     shares = np.ones(len(domains)) if weights is None else np.asarray(weights, dtype=float)
     if (
@@ -130,8 +161,7 @@ def mix_domains(domains, n, *, weights=None, seed):
             f"weights are {weights!r} for {len(domains)} domains; give one number >= 0 for each, "
             "not all zero."
         )
-    if not isinstance(n, int | np.integer) or n < 1:
-        raise ValueError(f"n is {n!r}; it must be an integer >= 1.")
+    check_integer("n", n)
     for domain in domains:
         _check_same_kind(domains[0], domain)
     rng = np.random.default_rng(seed)
@@ -151,7 +181,9 @@ def mix_domains(domains, n, *, weights=None, seed):
     )
 
 
-def drifting(domain, parts, change, *, seed):
+def drifting(
+    domain: Domain, parts: int, change: Callable[[np.ndarray, float], np.ndarray], *, seed: int
+) -> list[Domain]:
     """Turn a domain into a stream of domains that changes step by step.
 
     Parameters
@@ -175,6 +207,14 @@ def drifting(domain, parts, change, *, seed):
     ------
     ValueError
         If there are more parts than examples, or changed inputs are no longer valid.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> signs = data.load("signs", n=90)
+    >>> evening = data.drifting(signs, 3, lambda x, t: x * (1 - 0.9 * t), seed=0)
+    >>> [part.name for part in evening]
+    ['signs, part 1', 'signs, part 2', 'signs, part 3']
     """
     if not isinstance(parts, int | np.integer) or not 2 <= parts <= len(domain):
         raise ValueError(

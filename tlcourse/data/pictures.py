@@ -28,6 +28,8 @@ import PIL
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
+from tlcourse.checks import check_integer
+
 SMALLEST_SIDE = 8
 KEEP_BYTES = 2**30
 _DECODERS = ("JPEG", "PNG", "BMP", "WEBP")
@@ -65,11 +67,13 @@ class Pictures:
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from PIL import Image
+    >>> from tlcourse import data
     >>> folder = Path(tempfile.mkdtemp())
     >>> for grey in (0, 51, 255):
     ...     Image.new("L", (40, 30), grey).save(folder / f"{grey}.png")
-    >>> pictures = Pictures(sorted(folder.iterdir()), 16)
+    >>> pictures = data.Pictures(sorted(folder.iterdir()), 16)
     >>> pictures
     Pictures(3 x 16x16x3, kept in memory)
     >>> pictures[:2].shape, pictures[-1].max().item()
@@ -193,12 +197,10 @@ class PictureSource:
     """
 
     def __init__(self, files, size, channels, keep_bytes):
-        if isinstance(size, bool) or not isinstance(size, int | np.integer) or size < SMALLEST_SIDE:
-            raise ValueError(f"size is {size!r}; it must be an integer >= {SMALLEST_SIDE} pixels.")
+        check_integer("size", size, smallest=SMALLEST_SIDE)
         if channels not in (1, 3):
             raise ValueError(f"channels is {channels!r}; it must be 3 (RGB) or 1 (grey).")
-        if not isinstance(keep_bytes, int | np.integer) or keep_bytes < 0:
-            raise ValueError(f"keep_bytes is {keep_bytes!r}; give a number of bytes >= 0.")
+        check_integer("keep_bytes", keep_bytes, smallest=0)
         self.files = [Path(file) for file in files]
         self.picture_shape = (int(size), int(size), int(channels))
         self.digests = [b""] * len(self.files)
@@ -298,10 +300,12 @@ def read_picture(path: str | os.PathLike, size: int, channels: int = 3) -> np.nd
     Examples
     --------
     >>> import tempfile
+    >>> from pathlib import Path
     >>> from PIL import Image
+    >>> from tlcourse import data
     >>> path = Path(tempfile.mkdtemp(), "red.png")
     >>> Image.new("RGB", (40, 30), "red").save(path)
-    >>> image = read_picture(path, 16)
+    >>> image = data.read_picture(path, 16)
     >>> image.shape, image[8, 8].tolist()
     ((16, 16, 3), [1.0, 0.0, 0.0])
     """

@@ -44,7 +44,9 @@ _CANVAS = 64  # pixels a side of the large drawing that is warped into each exam
 _GLYPH = 44  # pixels that the longer side of a glyph fills on that canvas
 
 
-def render_glyphs(characters, n, *, size=32, seed=0):
+def render_glyphs(
+    characters: str, n: int, *, size: int = 32, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
     """Render characters in random fonts, strokes, positions and blurs.
 
     Parameters
@@ -130,7 +132,7 @@ def _glyph(character, font_index, stroke):
     """Draw one character, centred and scaled to the canvas, as an 8-bit picture."""
     font = _font(font_index, 96)
     left, top, right, bottom = font.getbbox(character, stroke_width=2 * stroke)
-    drawing = Image.new("L", (right - left, bottom - top))
+    drawing = Image.new("L", (int(right - left), int(bottom - top)))
     ImageDraw.Draw(drawing).text((-left, -top), character, 255, font=font, stroke_width=2 * stroke)
     ratio = _GLYPH / max(drawing.size)
     width, height = (max(1, round(side * ratio)) for side in drawing.size)
