@@ -6,12 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import tlcourse.torch as tl
-from tlcourse.data import Domain, fetching, load
+from tlcourse.data import Domain, Pictures, fetching, load
 from tlcourse.torch.feature import cache
 from tlcourse.torch.feature.cache import cached_features
-from tlcourse.torch.feature.layerwise import layer_features
 
 
 @pytest.fixture
@@ -52,23 +52,60 @@ def test_a_hit_runs_no_forward_pass_and_a_larger_domain_is_done_batch_by_batch(d
     np.testing.assert_array_equal(first.inputs, again.inputs)
 
 
-@pytest.mark.parametrize("change", ["parameter", "buffer", "image", "order", "net"])
+@pytest.mark.parametrize("change", ["weight", "buffer", "code", "pixel", "order", "shape", "dtype"])
 def test_any_change_that_matters_misses(digits, tmp_path, change):
     net = Counted()
     cached_features(net, digits, folder=tmp_path)
-    if change == "parameter":
+    if change == "weight":
         net.weight.data[2] += 1e-6
     elif change == "buffer":
         net.shift += 1e-3
-    elif change == "image":
+    elif change == "code":
+        net.register_forward_hook(lambda _module, _inputs, outputs: outputs.square())
+    elif change == "pixel":
         digits.inputs[7, 3, 3, 0] = 1 - digits.inputs[7, 3, 3, 0]
     elif change == "order":
         digits = digits.subset(np.arange(50)[::-1])
-    else:
-        net.extra = torch.nn.ReLU()
+    elif change == "shape":
+        digits = digits.with_inputs(digits.inputs.reshape(50, 16, 64, 1))
+    else:  # the same bytes, half as many numbers
+        object.__setattr__(digits, "inputs", digits.inputs.view(np.int32))
     forwards = len(net.forwards)
     cached_features(net, digits, folder=tmp_path)
     assert len(net.forwards) == forwards + 1
+
+
+def test_large_inputs_are_hashed_to_the_last_row(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(cache, "_BLOCK_BYTES", 3 * digits.inputs[0].nbytes)
+    keys = {cache._key(Counted(), digits.inputs)}
+    for row in (0, 2, 3, 48, 49):
+        changed = digits.inputs.copy()
+        changed[row, 0, 0, 0] += 0.5
+        keys.add(cache._key(Counted(), changed))
+    monkeypatch.undo()
+    assert len(keys) == 6 and cache._key(Counted(), digits.inputs) in keys
+
+
+def test_pictures_are_known_by_their_content(tmp_path):
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{row}.png" for row in range(4)]
+    for file in files:
+        Image.fromarray(rng.integers(256, size=(20, 20, 3), dtype=np.uint8)).save(file)
+    net = Counted()
+
+    def computed(pictures):
+        before = len(net.forwards)
+        labels = np.arange(len(pictures)) % 2
+        domain = Domain("files", pictures, labels, ("a", "b"))
+        cached_features(net, domain, folder=tmp_path)
+        return len(net.forwards) > before
+
+    assert computed(Pictures(files, 16))
+    assert not computed(Pictures(files, 16, keep_bytes=0))
+    assert computed(Pictures(files[::-1], 16))
+    assert computed(Pictures(files, 12))
+    Image.fromarray(rng.integers(256, size=(20, 20, 3), dtype=np.uint8)).save(files[2])
+    assert computed(Pictures(files, 16))
 
 
 def test_changed_labels_hit_and_are_the_new_ones(digits, tmp_path):
@@ -115,7 +152,8 @@ def test_two_that_want_the_same_features_compute_them_once(digits, tmp_path, mon
 
     class Slow(Counted):
         def forward(self, images):
-            assert both_wait.wait(60)  # the file cannot be ready before the other one looks
+            if type(images) is torch.Tensor:  # not while its computation is written down
+                assert both_wait.wait(60)  # the file cannot be ready before the other one looks
             return super().forward(images)
 
     monkeypatch.setattr(cache, "locked", locked)
@@ -134,29 +172,18 @@ def test_the_model_is_left_in_its_mode_and_features_are_those_of_evaluation(digi
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
 
 
-def test_layers_are_averaged_over_space(digits):
-    model = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
-    found = layer_features(
-        model,
-        digits.inputs,
-        ["backbone.body.block2", "backbone.body.block4", "backbone"],
-        batch_size=16,
-    )
-    assert {name: array.shape for name, array in found.items()} == {
-        "backbone.body.block2": (50, 32),
-        "backbone.body.block4": (50, 128),
-        "backbone": (50, 128),
-    }
-    np.testing.assert_allclose(
-        found["backbone.body.block4"], tl.extract_features(model, digits.inputs), atol=1e-5
-    )
-    with pytest.raises(ValueError, match="layers has 'block9'"):
-        layer_features(model, digits.inputs, ["block9"])
+class Curious(Counted):
+    """Looks at its numbers."""
+
+    def forward(self, images):
+        return super().forward(images if images.mean() > 0.5 else -images)
 
 
-def test_what_has_no_features_is_refused(digits, tmp_path):
+def test_what_has_no_features_or_no_record_is_refused(digits, tmp_path):
     with pytest.raises(TypeError, match="without feature_dim"):
         cached_features(torch.nn.Linear(2, 3), digits, folder=tmp_path)
+    with pytest.raises(ValueError, match="Curious computes cannot be written down"):
+        cached_features(Curious(), digits, folder=tmp_path)
     with pytest.raises(ValueError, match="is empty"):
         cached_features(Counted(), digits.subset([]), folder=tmp_path)
 

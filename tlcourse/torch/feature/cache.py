@@ -2,9 +2,11 @@
 
 Design choices
 --------------
-- The key is a hash of everything the features depend on: every parameter and buffer of the net,
-  its structure and preprocessing, and every input. A changed weight or image misses the cache; a
-  changed label does not.
+- The key is a hash of everything the features depend on: what the net computes, operation by
+  operation with every number in it (see `fingerprint`), and every input. Changed code, weights,
+  scale, preprocessing or images miss the cache; changed labels do not.
+- A net whose computation cannot be written down is refused: no key is better than one that holds
+  half of it.
 - Features are written batch by batch to a memory-mapped file and read back so: neither inputs nor
   features need to fit into memory.
 - A file appears complete or not at all. Two processes that want the same features compute them
@@ -16,17 +18,28 @@ import os
 from pathlib import Path
 
 import numpy as np
-import torch
+from torch import nn
 from tqdm import tqdm
 
-from tlcourse.data import cache_dir
+from tlcourse.data import Domain, Pictures, cache_dir
 from tlcourse.data.fetching import is_writable, locked, user_cache_dir
 from tlcourse.torch.devices import choose_device
+from tlcourse.torch.feature.fingerprint import fingerprint
 from tlcourse.torch.models import TransferModel
-from tlcourse.torch.training import evaluating, to_tensor
+from tlcourse.torch.training import predict
+
+_BLOCK_BYTES = 2**24
 
 
-def cached_features(model, domain, *, folder=None, batch_size=256, device="auto", progress=False):
+def cached_features(
+    model: nn.Module,
+    domain: Domain,
+    *,
+    folder: str | os.PathLike | None = None,
+    batch_size: int = 256,
+    device: str = "auto",
+    progress: bool = False,
+) -> Domain:
     """Compute a domain's features once, and find them again.
 
     Parameters
@@ -34,14 +47,15 @@ def cached_features(model, domain, *, folder=None, batch_size=256, device="auto"
     model : TransferModel or torch.nn.Module
         A model with a ``backbone``, or a backbone itself, whose ``feature_dim`` is known.
     domain : Domain
-        Images or rows; they may be memory-mapped.
+        Images or rows; they may be memory-mapped, or `tlcourse.data.Pictures`.
     folder : path, optional
         Where to keep the features; by default ``features`` in the course's cache folder or, where
         that may only be read, in the platform's user cache.
     batch_size : int
         Examples computed, and held in memory, at once.
     device : str
-        See `choose_device`.
+        See `choose_device`; the model is moved there. Each kind of device has its own features,
+        since the last digits differ.
     progress : bool
         Whether to show a progress bar.
 
@@ -55,7 +69,18 @@ def cached_features(model, domain, *, folder=None, batch_size=256, device="auto"
     TypeError
         If the model has no ``feature_dim``.
     ValueError
-        If the domain is empty.
+        If the domain is empty, or what the model computes cannot be written down, so that a change
+        might go unnoticed.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> net = tl.backbone("small-cnn", weights="letters")
+    >>> digits = data.load("handwritten-digits", n=20)
+    >>> tl.cached_features(net, digits, folder=tempfile.mkdtemp()).inputs.shape
+    (20, 128)
     """
     net = model.backbone if isinstance(model, TransferModel) else model
     if not isinstance(getattr(net, "feature_dim", None), int):
@@ -64,6 +89,7 @@ def cached_features(model, domain, *, folder=None, batch_size=256, device="auto"
         raise ValueError(f"domain {domain.name!r} is empty; there are no features to compute.")
     folder = Path(folder) if folder is not None else _usual_folder()
     folder.mkdir(parents=True, exist_ok=True)
+    net.to(choose_device(device))
     path = folder / f"{_key(net, domain.inputs)}.npy"
     if not path.exists():
         with locked(path):
@@ -80,38 +106,30 @@ def _usual_folder():
 
 def _key(net, inputs):
     """Hash what the features depend on."""
-    digest = hashlib.sha256(repr(net).encode())
-    for name, tensor in sorted([*net.named_parameters(), *net.named_buffers()]):
-        array = tensor.detach().cpu().contiguous()
-        digest.update(f"{name} {tuple(array.shape)} {array.dtype}".encode())
-        digest.update(
-            array.view(torch.uint8).numpy().data
-            if array.ndim
-            else bytes(array.reshape(1).view(torch.uint8).numpy())
-        )
+    digest = hashlib.sha256(fingerprint(net, inputs.shape[1:]).encode())
     digest.update(f"{inputs.shape} {inputs.dtype}".encode())
-    for start in range(0, len(inputs), 1024):  # blocks, as inputs may be larger than memory
-        digest.update(np.ascontiguousarray(inputs[start : start + 1024]).data)
+    if isinstance(inputs, Pictures):
+        digest.update(inputs.fingerprint().encode())
+        return digest.hexdigest()[:40]
+    rows = max(1, _BLOCK_BYTES // max(1, inputs[:1].nbytes))  # inputs may be larger than memory
+    for start in range(0, len(inputs), rows):
+        digest.update(np.ascontiguousarray(inputs[start : start + rows]).data)
     return digest.hexdigest()[:40]
 
 
 def _compute(net, inputs, path, batch_size, device, progress):
     """Write the features of all inputs to a temporary file, and move it."""
-    device = choose_device(device)
-    net.to(device)
     part = path.with_name(f"{path.name}.part")
     features = np.lib.format.open_memmap(
         part, mode="w+", dtype=np.float32, shape=(len(inputs), net.feature_dim)
     )
     try:
-        with (
-            evaluating(net),
-            torch.inference_mode(),
-            tqdm(total=len(inputs), disable=not progress, unit="example", desc="features") as bar,
-        ):
+        with tqdm(total=len(inputs), disable=not progress, unit="example", desc="features") as bar:
             for start in range(0, len(inputs), batch_size):
                 batch = inputs[start : start + batch_size]
-                features[start : start + len(batch)] = net(to_tensor(batch, device)).cpu().numpy()
+                features[start : start + len(batch)] = predict(
+                    net, batch, batch_size=batch_size, device=device
+                )
                 bar.update(len(batch))
         features.flush()
     except BaseException:

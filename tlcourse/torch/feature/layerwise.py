@@ -3,22 +3,43 @@
 Design choices
 --------------
 - Outputs are caught by forward hooks, so any net can be looked into without being rewritten.
+- An output is averaged at once, so memory holds the vectors and one batch of maps, never the maps
+  of all inputs.
 """
 
-import torch
+from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from tlcourse.data import Pictures
 from tlcourse.torch.devices import choose_device
+from tlcourse.torch.structure.copying import average_features, keeps_channels_last
 from tlcourse.torch.training import evaluating, to_tensor
 
 
-def layer_features(model, inputs, layers, *, batch_size=256, device="auto"):
-    """Compute what several layers of a net put out, averaged over space.
+def layer_features(
+    model: nn.Module,
+    inputs: np.ndarray | Pictures,
+    layers: Sequence[str],
+    *,
+    batch_size: int = 256,
+    device: str = "auto",
+) -> dict[str, np.ndarray]:
+    """Compute what several layers of a net put out, averaged over space or over tokens.
+
+    Feature maps ``(n, c, h, w)`` are averaged over space, tokens ``(n, tokens, c)`` over tokens. Of
+    a layer with several outputs, such as attention, the first one counts. Of a layer that runs
+    several times for one input, such as a ReLU that a block uses twice, the last run counts.
 
     Parameters
     ----------
     model : torch.nn.Module
         Any net of images ``(n, c, h, w)`` or rows ``(n, d)``.
-    inputs : ndarray of float32
+    inputs : ndarray of float32 or Pictures
         Images ``(n, h, w, c)`` or rows ``(n, d)``.
     layers : sequence of str
         Names of modules, such as ``"backbone.body.block1"``.
@@ -29,28 +50,40 @@ def layer_features(model, inputs, layers, *, batch_size=256, device="auto"):
 
     Returns
     -------
-    dict of str to ndarray of float32, shape (n, channels)
+    dict of str to ndarray of float32, shape (n, c)
         One entry for each layer.
 
     Raises
     ------
     ValueError
-        If a layer does not exist.
+        If a layer does not exist, does not run, or puts out no such shape; for Swin transformers,
+        which keep channels last inside.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tlcourse.torch as tl
+    >>> images = np.zeros((3, 32, 32, 1), dtype=np.float32)
+    >>> found = tl.layer_features(tl.backbone("small-cnn"), images, ["body.block1", "body.block4"])
+    >>> {name: rows.shape for name, rows in found.items()}
+    {'body.block1': (3, 16), 'body.block4': (3, 128)}
     """
     modules = dict(model.named_modules())
     unknown = [name for name in layers if name not in modules]
     if unknown:
         names = ", ".join(list(modules)[1:12])
         raise ValueError(f"layers has {unknown[0]!r}; the model has {names}, ...")
+    if keeps_channels_last(model):
+        raise ValueError(
+            "model is a Swin transformer, whose channels come last inside; give another."
+        )
     device = choose_device(device)
     model.to(device)
-    outputs = {name: [] for name in layers}
+    found, latest = {name: [] for name in layers}, {}
 
     def keep(name):
         def hook(_module, _arguments, output):
-            outputs[name].append(
-                output.flatten(2).mean(2).cpu() if output.ndim > 2 else output.cpu()
-            )
+            latest[name] = output
 
         return hook
 
@@ -58,8 +91,25 @@ def layer_features(model, inputs, layers, *, batch_size=256, device="auto"):
     try:
         with evaluating(model), torch.inference_mode():
             for start in range(0, len(inputs), batch_size):
-                model(to_tensor(inputs[start : start + batch_size], device))
+                batch = inputs[start : start + batch_size]
+                model(to_tensor(batch, device))
+                for name, rows in found.items():
+                    rows.append(_average(name, latest.pop(name, None), len(batch)))
     finally:
         for hook in hooks:
             hook.remove()
-    return {name: torch.cat(parts).float().numpy() for name, parts in outputs.items()}
+    return {name: torch.cat(rows).numpy() for name, rows in found.items()}
+
+
+def _average(name, output, n):
+    """Average a layer's output for a batch of n inputs: float32, (n, c)."""
+    output = output[0] if isinstance(output, list | tuple) else output
+    if isinstance(output, torch.Tensor) and 2 <= output.ndim <= 4 and len(output) == n:
+        return average_features(output).float().cpu()
+    given = "nothing: it does not run"
+    if output is not None:
+        given = f"the shape {tuple(getattr(output, 'shape', ())) or type(output).__name__}"
+    raise ValueError(
+        f"layers has {name!r}, which puts out {given}; for {n} inputs a layer must put out "
+        f"({n}, c), ({n}, tokens, c) or ({n}, c, h, w)."
+    )

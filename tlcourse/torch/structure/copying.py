@@ -13,6 +13,7 @@ import copy
 
 import torch
 from torch import fx, nn
+from torchvision.models import SwinTransformer
 from torchvision.ops import StochasticDepth
 
 from tlcourse.layering import check_depth
@@ -134,7 +135,7 @@ def cut(model, layer):
     names = [name for name in layer_names(model) if name != "head"]
     if layer not in names:
         raise ValueError(f"layer is {layer!r}; one can cut after {', '.join(names)}.")
-    if net.name.startswith("swin"):
+    if keeps_channels_last(net):
         raise ValueError(f"{net.name!r} keeps channels last inside, so it cannot be cut here.")
     modules = dict(model.named_modules())
     last = [name for name in layers(model)[layer] if name in modules][-1]
@@ -199,6 +200,21 @@ def average_features(features):
     if features.ndim == 3:
         return features.mean(dim=1)
     return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
+
+
+def keeps_channels_last(net):
+    """Say whether maps inside a net are ``(n, h, w, c)``, which nothing in their shape tells.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Any net.
+
+    Returns
+    -------
+    bool
+    """
+    return any(isinstance(module, SwinTransformer) for module in net.modules())
 
 
 def _count_features(net):
