@@ -1,7 +1,10 @@
 """The two doors keep the same promises: every core verb through both."""
 
+import keras
 import numpy as np
 import pytest
+import torch
+from scipy.special import log_softmax, softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -9,6 +12,8 @@ from sklearn.preprocessing import StandardScaler
 import tlcourse.keras
 import tlcourse.torch
 from tlcourse import data, weights
+from tlcourse.data import Domain
+from tlcourse.evaluation import evaluate_logits
 
 DIGITS = data.load("handwritten-digits")
 SPLIT = data.few_shot_split(DIGITS, 5, seed=0)
@@ -40,6 +45,76 @@ def state(net):
             if not k.endswith("num_batches_tracked")
         }
     return {v.path: v.numpy().copy() for v in net.variables}
+
+
+def change(net, name, by):
+    """Add a number to all entries of a parameter."""
+    if hasattr(net, "state_dict"):
+        with torch.no_grad():
+            dict(net.named_parameters())[name].add_(by)
+    else:
+        variable = next(v for v in net.trainable_variables if v.path == name)
+        variable.assign_add(keras.ops.full(variable.shape, by))
+
+
+def number(scalar):
+    """A scalar tensor of either framework as a float."""
+    return float(scalar.detach()) if isinstance(scalar, torch.Tensor) else float(scalar)
+
+
+def trained_names(net):
+    """Names, as in `state`, of all that is not frozen."""
+    if hasattr(net, "state_dict"):
+        return {name for name, p in net.named_parameters() if p.requires_grad}
+    return {v.path for v in net.trainable_variables}
+
+
+def run_in_training_mode(net, images):
+    """Logits as a training step computes them."""
+    if hasattr(net, "state_dict"):
+        with torch.no_grad():
+            return net.train()(torch.from_numpy(images).permute(0, 3, 1, 2)).numpy()
+    return net(images, training=True).numpy()
+
+
+class DroppingBody(torch.nn.Module):
+    """A backbone of the PyTorch door that drops half of the pixels."""
+
+    def __init__(self):
+        super().__init__()
+        self.drop, self.flat, self.feature_dim = torch.nn.Dropout(0.5), torch.nn.Flatten(), 64
+
+    def forward(self, images):
+        return self.flat(self.drop(images))
+
+
+def dropping_model(tl, seed=0):
+    """Pixels, half of them dropped, and a linear head: nothing else is random."""
+    if door(tl) == "torch":
+        return tl.TransferModel(DroppingBody(), 10, seed=seed)
+    inputs = keras.Input((8, 8, 1))
+    dropped = keras.layers.Dropout(0.5, name="drop")(inputs)
+    features = keras.layers.Flatten(name="flat")(dropped)
+    return tl.TransferModel(keras.Model(inputs, features, name="backbone"), 10, seed=seed)
+
+
+def linear_model(tl, seed=0):
+    """A linear layer from 3 features to 2 logits."""
+    if door(tl) == "torch":
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return torch.nn.Linear(3, 2)
+    inputs, start = keras.Input((3,)), keras.initializers.GlorotUniform(seed)
+    return keras.Model(inputs, keras.layers.Dense(2, kernel_initializer=start)(inputs))
+
+
+SMALL = DIGITS.subset(np.arange(24)).with_inputs(DIGITS.inputs[:24, ::4, ::4])
+ROWS = Domain(
+    "rows",
+    np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32),
+    np.arange(12) % 2,
+    ("a", "b"),
+)
 
 
 def moved(before, after):
@@ -232,6 +307,281 @@ def test_a_student_learns_from_its_teacher(tl):
     student = model(tl, weights=None)
     tl.distil(student, teacher, SPLIT.train, steps=60, lr=3e-3)
     assert tl.evaluate(student, SPLIT.test).accuracy > 0.8
+
+
+def test_what_is_made_of_a_model_shares_nothing_with_it(tl):
+    source = model(tl)
+    kept = state(source)
+    layer = {"torch": "backbone.body.block2", "keras": "block2_pool"}[door(tl)]
+    made = [
+        tl.TransferModel(tl.cut(source, layer), 10),
+        tl.copy_first(source, 5),
+        tl.fresh_copy(source, seed=1),
+    ]
+    for net in made:
+        tl.fit(net, SPLIT.train, steps=3, lr=1e-1)
+    assert not moved(kept, state(source)), "the source moved with its copy"
+    before = [state(net) for net in made]
+    tl.fit(source, SPLIT.train, steps=3, lr=1e-1)
+    assert not any(moved(old, state(net)) for old, net in zip(before, made, strict=True))
+
+
+def test_a_cut_net_computes_what_the_whole_net_computes_there(tl):
+    source = tl.backbone("small-cnn", weights="letters")
+    layer = {"torch": "body.block4", "keras": "block4_pool"}[door(tl)]
+    whole, part = (
+        tl.extract_features(net, DIGITS.inputs[:9]) for net in (source, tl.cut(source, layer))
+    )
+    np.testing.assert_allclose(whole, part, atol=1e-6)
+
+
+def test_what_is_frozen_is_frozen_in_the_copy(tl):
+    net = tl.freeze(dropping_model(tl), "*")
+    for copy in (tl.fresh_copy(net), tl.copy_first(net, 1)):
+        assert tl.count_parameters(copy, trainable=True) == 0
+        one, two = (run_in_training_mode(copy, SMALL.inputs) for _ in range(2))
+        np.testing.assert_array_equal(one, two)
+
+
+def test_frozen_dropout_does_not_drop_until_it_is_let_go(tl):
+    net = dropping_model(tl)
+    logits = tl.predict(net, SMALL.inputs)
+    runs = {}
+    for step in ("fresh", "freeze", "freeze", "unfreeze"):  # twice is as good as once
+        if step != "fresh":
+            getattr(tl, step)(net, "*")
+        runs[step] = [run_in_training_mode(net, SMALL.inputs) for _ in range(2)]
+    assert np.abs(runs["fresh"][0] - runs["fresh"][1]).max() > 1e-3
+    np.testing.assert_array_equal(*runs["freeze"])
+    np.testing.assert_allclose(runs["freeze"][0], logits, atol=1e-6)
+    assert np.abs(runs["unfreeze"][0] - runs["unfreeze"][1]).max() > 1e-3
+
+
+def test_a_frozen_backbone_does_not_drop_while_the_head_learns(tl):
+    """With one batch of all examples the order plays no part, so only dropout could."""
+    losses = []
+    for seed in (0, 1):
+        net = tl.freeze(dropping_model(tl), "backbone")
+        losses.append(tl.fit(net, SMALL, steps=3, batch_size=24, lr=1e-2, seed=seed).loss)
+    np.testing.assert_allclose(*losses, rtol=1e-5)
+
+
+def test_the_seed_decides_dropout_and_order_and_nothing_else_does(tl):
+    def losses(seed, batch_size):
+        net = dropping_model(tl)
+        return tl.fit(net, SMALL, epochs=2, batch_size=batch_size, lr=1e-2, seed=seed).loss
+
+    for batch_size in (24, 7):
+        np.testing.assert_allclose(losses(3, batch_size), losses(3, batch_size), rtol=1e-6)
+        assert np.abs(np.subtract(losses(3, batch_size), losses(4, batch_size))).max() > 1e-3
+
+
+@pytest.mark.parametrize("seeds", [(0, 1), (2, 3), (4, 5)])
+def test_the_order_follows_the_seed(tl, seeds):
+    """A linear model has no random numbers of its own; one epoch of single examples has order."""
+    ends = []
+    for seed in (*seeds, seeds[0]):
+        net = linear_model(tl)
+        tl.fit(net, ROWS, epochs=1, batch_size=1, lr=0.1, seed=seed)
+        ends.append(tl.predict(net, ROWS.inputs))
+    np.testing.assert_allclose(ends[0], ends[2], atol=1e-6)
+    assert np.abs(ends[0] - ends[1]).max() > 1e-4
+
+
+def test_weight_decay_is_decoupled_and_takes_its_share_of_each_weight(tl):
+    """One step differs by lr * decay * weight, whatever the gradient; the cycle sets its lr."""
+    ends = []
+    for decay in (0.0, 0.5):
+        net = model(tl)
+        before = state(net)
+        tl.fit(net, SPLIT.train, steps=1, lr=1e-2, weight_decay=decay, batch_size=50)
+        ends.append(state(net))
+    lr = 1e-2 * (1 / 25e4 + (1 - 1 / 25e4) / 2 * (1 + np.cos(np.pi * 0.4 / 1.4)))
+    kernels = [name for name in before if before[name].ndim > 1]
+    assert len(kernels) == 5
+    for name in kernels:
+        gap = ends[0][name] - ends[1][name]
+        np.testing.assert_allclose(gap, lr * 0.5 * before[name], rtol=1e-2, atol=2e-7)
+
+
+def test_l2sp_is_the_distance_to_the_start_and_the_size_of_the_head(tl):
+    net = model(tl)
+    penalty = tl.L2SP(net, 0.6, 0.4)
+    head = [name for name in trained_names(net) if "head" in name]
+    size = sum(np.square(state(net)[name]).sum() for name in head)
+    assert number(penalty(net)) == pytest.approx(0.2 * size, rel=1e-5)
+    for name in trained_names(net) - set(head):
+        change(net, name, 0.1)
+    n_below = tl.count_parameters(net.backbone)
+    assert number(penalty(net)) == pytest.approx(0.3 * 0.01 * n_below + 0.2 * size, rel=1e-3)
+    tl.freeze(net, "backbone")
+    assert number(penalty(net)) == pytest.approx(0.2 * size, rel=1e-5)
+
+
+def test_rates_fall_by_the_same_ratio_from_head_to_input(tl):
+    net = model(tl)
+    rates = tl.layer_rates(net, 0.8, decay=2)
+    for depth, (name, members) in enumerate(reversed(tl.layers(net).items())):
+        found = {rate for key, rate in rates.items() if key.removesuffix(".*") in members}
+        assert found == {0.8 / 2**depth}, name
+
+
+def test_the_report_of_a_copy_reads_the_same(tl):
+    start, end = tl.source_model("letters"), model(tl, weights=None)
+    report = tl.copy_parameters(start, end)
+    assert isinstance(report, tl.CopyReport)
+    assert str(report).splitlines()[0] == f"copied {len(report.copied)}, skipped 2"
+    assert sorted(why.partition(":")[0] for why in report.skipped.values()) == ["shape", "shape"]
+    onto_backbone = tl.copy_parameters(end.backbone, start.backbone)
+    assert onto_backbone.skipped == {}
+    left = tl.copy_parameters(start.backbone, tl.cut(start, tl_first_layer(tl, start)))
+    assert set(left.skipped.values()) == {"unused: the target has no such name"}
+    kept = state(end)
+    with pytest.raises(ValueError, match="share no parameter by name and shape"):
+        tl.copy_parameters(linear_model(tl), end)
+    assert not moved(kept, state(end))
+
+
+def tl_first_layer(tl, net):
+    return {"torch": "backbone.body.block1", "keras": "block1_pool"}[door(tl)]
+
+
+def as_tensor(tl, array):
+    return torch.from_numpy(array) if door(tl) == "torch" else keras.ops.convert_to_tensor(array)
+
+
+def test_the_distillation_loss_is_the_paper_s(tl):
+    rng = np.random.default_rng(0)
+    student, teacher = rng.normal(size=(2, 6, 4)).astype(np.float32)
+    labels = np.array([0, 1, 2, 3, 0, 1])
+    got = tl.distillation_loss(
+        *(as_tensor(tl, one) for one in (student, teacher, labels)), temperature=3, weight=0.7
+    )
+    p, log_q = softmax(teacher / 3, axis=1), log_softmax(student / 3, axis=1)
+    soft = (p * (np.log(p) - log_q)).sum(axis=1).mean()
+    hard = -log_softmax(student, axis=1)[np.arange(6), labels].mean()
+    assert float(got) == pytest.approx(0.7 * 9 * soft + 0.3 * hard, rel=1e-5)
+    by_hand = tl.distillation_loss(
+        *(as_tensor(tl, np.array(one)) for one in ([[0.0, 0.0]], [[np.log(3.0), 0.0]], [0])),
+        temperature=1,
+        weight=1,
+    )  # 3/4 log(3/2) + 1/4 log(1/2)
+    assert float(by_hand) == pytest.approx(0.75 * np.log(1.5) + 0.25 * np.log(0.5), abs=1e-6)
+
+
+def test_a_student_like_its_teacher_pays_nothing_to_it(tl):
+    net = linear_model(tl)
+    assert tl.distil(net, net, ROWS, weight=1.0, steps=1, batch_size=12).loss == pytest.approx(
+        [0.0], abs=1e-6
+    )
+
+
+def test_a_teacher_of_other_classes_is_refused_before_training(tl):
+    student, kept = model(tl), None
+    kept = state(student)
+    with pytest.raises(ValueError, match="teacher gives 26 logits, but train has 10 classes"):
+        tl.distil(student, tl.source_model("letters"), SPLIT.train, steps=1)
+    for options in ({"temperature": 0}, {"weight": 1.5}):
+        with pytest.raises(ValueError, match="temperature must be > 0 and weight in"):
+            tl.distil(student, student, SPLIT.train, steps=1, **options)
+    assert not moved(kept, state(student))
+
+
+def two_tasks():
+    return {"digit": SPLIT.train, "is even": as_parity(SPLIT.train)}
+
+
+def as_parity(domain):
+    return Domain("parity", domain.inputs, domain.labels % 2, ("even", "odd"))
+
+
+def shared_trunk(tl, seed=0):
+    net = tl.backbone("small-cnn", weights="letters")
+    return tl.SharedTrunk(net, {"digit": 10, "is even": 2}, seed=seed)
+
+
+def test_one_task_trained_jointly_is_trained_as_alone(tl):
+    """One optimiser and one cycle from the first update to the last."""
+    options = {"steps": 6, "batch_size": len(SPLIT.train), "lr": 3e-3, "seed": 2}
+    trunk = tl.SharedTrunk(tl.backbone("small-cnn", weights="letters"), {"digit": 10})
+    jointly = tl.fit_jointly(trunk, {"digit": SPLIT.train}, **options)
+    alone = model(tl)
+    history = tl.fit(alone, SPLIT.train, **options)
+    np.testing.assert_allclose(jointly.loss, history.loss, rtol=2e-3)
+    logits = [tl.predict(net, SPLIT.test.inputs[:20]) for net in (trunk.tasks["digit"], alone)]
+    np.testing.assert_allclose(*logits, atol=3e-2)
+
+
+def test_the_joint_loss_is_the_weighted_sum_over_the_tasks(tl):
+    """Frozen in all but the heads, training mode is evaluation mode, so the loss is known."""
+    trunk, trains = shared_trunk(tl), two_tasks()
+    for head in trunk.tasks.values():
+        tl.freeze(head, "backbone")
+    losses = {task: tl.evaluate(trunk.tasks[task], trains[task]).log_loss for task in trains}
+    history = tl.fit_jointly(
+        trunk, trains, steps=3, batch_size=99, weights={"digit": 0.5, "is even": 2.0}
+    )
+    assert history.loss[0] == pytest.approx(
+        0.5 * losses["digit"] + 2.0 * losses["is even"], rel=1e-4
+    )
+    assert len(history.loss) == history.steps == 3
+    assert history.trained_parameters == 12 * 129 and history.seconds > 0
+
+
+def test_tasks_that_learn_jointly_share_one_trunk_and_all_improve(tl):
+    trunk, trains = shared_trunk(tl), two_tasks()
+    before = {task: tl.evaluate(trunk.tasks[task], trains[task]).log_loss for task in trains}
+    history = tl.fit_jointly(trunk, trains, steps=30, lr=3e-3, batch_size=16)
+    after = {task: tl.evaluate(trunk.tasks[task], trains[task]).log_loss for task in trains}
+    assert all(after[task] < before[task] / 2 for task in trains)
+    assert history.loss[-1] < history.loss[0] / 2
+    seen = [tl.extract_features(trunk.tasks[task], DIGITS.inputs[:3]) for task in trains]
+    np.testing.assert_array_equal(*seen)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"trains": {"digit": SPLIT.train}}, "trains has the tasks ['digit'], but the trunk has"),
+        ({"weights": {"digit": 1.0}}, "weights has the tasks ['digit'], but the trunk has"),
+        ({"trains": {"digit": SPLIT.train, "is even": SPLIT.train}}, "at least one example and 2"),
+        ({"steps": 0}, "steps is 0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_joint_training_refuses_what_does_not_fit(tl, options, reason):
+    with pytest.raises(ValueError) as caught:
+        tl.fit_jointly(shared_trunk(tl), **{"trains": two_tasks(), "steps": 2} | options)
+    assert reason in str(caught.value)
+
+
+def test_evaluation_is_that_of_the_predicted_logits(tl):
+    net = model(tl)
+    wanted = evaluate_logits(
+        tl.predict(net, SPLIT.test.inputs), SPLIT.test.labels, SPLIT.test.class_names
+    )
+    got = tl.evaluate(net, SPLIT.test)
+    np.testing.assert_array_equal(got.confusion, wanted.confusion)
+    assert got.log_loss == pytest.approx(wanted.log_loss, rel=1e-5)
+
+
+def test_batches_do_not_change_a_prediction(tl):
+    net = model(tl)
+    whole, parts = (tl.predict(net, DIGITS.inputs[:23], batch_size=n) for n in (23, 4))
+    np.testing.assert_allclose(whole, parts, atol=1e-4)
+    features = tl.extract_features(net, DIGITS.inputs[:23], batch_size=5)
+    np.testing.assert_allclose(features, tl.predict(net.backbone, DIGITS.inputs[:23]), atol=1e-4)
+
+
+def test_predictions_follow_the_weights_and_not_an_earlier_compilation(tl):
+    net, images = model(tl), DIGITS.inputs[:23]
+    tl.predict(net, images, batch_size=2)
+    tl.fit(net, SPLIT.train, steps=5, lr=1e-2)
+    many, few = (tl.predict(net, images, batch_size=n) for n in (2, 23))
+    np.testing.assert_allclose(few, many, atol=1e-4)
+    tl.freeze(net, "*")
+    np.testing.assert_allclose(tl.predict(net, images, batch_size=2), few, atol=1e-4)
+    np.testing.assert_allclose(run_in_training_mode(net, images), few, atol=1e-4)
 
 
 def test_divergence_is_an_error(tl):
