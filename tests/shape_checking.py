@@ -1,6 +1,6 @@
 """Hints are executed under pytest, shapes included; without pytest nothing is checked.
 
-`conftest.py` has jaxtyping's import hook put `own_messages_first` around every function and data
+The root `conftest.py` has jaxtyping's import hook put `own_messages_first` around every function and data
 class of the modules below, where the numbers are worked out by hand.
 """
 

@@ -78,7 +78,6 @@ CASES = [
     ("figures.plot_cost", lambda: figures.plot_cost(3, 1), "table is a int"),
     ("figures.plot_images", lambda: figures.plot_images(EMPTY), "at least one image"),
     ("figures.plot_confusion", lambda: figures.plot_confusion(3), "evaluation is a int"),
-    ("figures.plot_history", lambda: figures.plot_history(3), "history is a int"),
     ("weights.card", lambda: weights.card("digits"), "name is 'digits'; the course's weights"),
     ("weights.load_arrays", lambda: weights.load_arrays("digits"), "name is 'digits'"),
     ("exercises.release", lambda: exercises.release("nowhere", "out"), "holds no notebook"),

@@ -1,12 +1,16 @@
 """The command line: each verb once, and errors of one line."""
 
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from tlcourse import cli, data, weights
+
+ROOT = Path(__file__).parent.parent
 
 
 def test_domains_lists_what_load_knows(capsys):
@@ -67,3 +71,24 @@ def test_the_module_runs_as_a_command_without_loading_a_framework():
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr
     assert tuple(ran.stdout.split()) == data.names()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="pipes of Windows fail in another way")
+@pytest.mark.parametrize("command", ["domains", "exercises"])
+def test_a_reader_that_closes_its_end_of_the_pipe_hears_no_complaint(command, tmp_path):
+    arguments = [command, str(tmp_path / "pages")] if command == "exercises" else [command]
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ran = subprocess.run(
+            [sys.executable, "-m", "tlcourse", *arguments],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            cwd=ROOT,
+        )
+    finally:
+        os.close(writing)
+    assert ran.stderr == ""
+    assert ran.returncode == 1

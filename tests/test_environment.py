@@ -1,6 +1,7 @@
 """The installed packages: do they import, do they match the pins, does the torch pair fit?"""
 
 import importlib.metadata
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,19 @@ def test_tensorflow_before_torch_is_an_error_and_no_crash():
 def test_another_keras_backend_is_refused():
     done = run_python("import os; os.environ['KERAS_BACKEND'] = 'torch'\nimport tlcourse.keras")
     assert "needs TensorFlow. Set the environment variable KERAS_BACKEND" in done.stderr
+
+
+def test_every_module_of_the_map_is_there_after_import_tlcourse():
+    import tlcourse
+
+    listed = re.findall(r"^``(\w+)``  ", tlcourse.__doc__, re.M)
+    assert sorted(listed) == tlcourse.__all__
+    done = run_python(
+        "import tlcourse\n"
+        "for name in tlcourse.__all__:\n"
+        "    assert getattr(tlcourse, name).__name__ == f'tlcourse.{name}'\n"
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_a_wrong_submodule_is_an_attribute_error():

@@ -1,7 +1,5 @@
 """Plots show the numbers they are given, and say the same without colour."""
 
-from types import SimpleNamespace
-
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
@@ -172,17 +170,6 @@ def test_text_is_large_inside_the_figure_and_does_not_overlap(names):
         assert all(one.count_overlaps(boxes) == 1 for one in boxes)
 
 
-def test_history_has_losses_and_accuracy_from_epoch_one():
-    history = SimpleNamespace(
-        loss=[2.0, 1.0], validation_loss=[2.5, 1.5], validation_accuracy=[0.3, 0.6]
-    )
-    ax = figures.plot_history(history)
-    np.testing.assert_array_equal(line(ax, "validation loss").get_xydata(), [[1, 2.5], [2, 1.5]])
-    assert len(ax.figure.axes) == 2
-    plain = SimpleNamespace(loss=[1.0], validation_loss=[], validation_accuracy=[])
-    assert len(figures.plot_history(plain).figure.axes) == 1
-
-
 def test_settings_are_restored_and_the_background_is_opaque_white():
     before = mpl.rcParams.copy()
     ax = figures.plot_learning_curves(TABLE)
@@ -224,7 +211,6 @@ def test_a_plot_draws_into_given_axes():
         (lambda: figures.plot_images(load("iris")), ValueError, "at least one image"),
         (lambda: figures.plot_images(3), TypeError, "domain is a int"),
         (lambda: figures.plot_confusion(3), TypeError, "evaluation is a int"),
-        (lambda: figures.plot_history(3), TypeError, "history is a int"),
         (lambda: figures.plot_learning_curves(TABLE[["strategy"]]), ValueError, "lacks"),
     ],
 )

@@ -96,6 +96,17 @@ def test_the_readers_weights_are_found_by_name_and_ending(tmp_path, monkeypatch)
     assert weights.find("mobilenet_v2", ".pth", ".safetensors").name == "mobilenet_v2-a.pth"
     assert weights.find("mobilenet_v2", ".h5").name == "mobilenet_v2_top.h5"
     assert weights.find("resnet50", ".pth") is None
+    assert weights.find("mobilenet", ".pth") is None
     monkeypatch.setenv("TLCOURSE_WEIGHTS", str(tmp_path / "missing"))
     with pytest.raises(ValueError, match="no folder"):
         weights.find("mobilenet_v2", ".pth")
+
+
+def test_another_net_whose_name_begins_alike_is_not_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("TLCOURSE_WEIGHTS", str(tmp_path))
+    (tmp_path / "vgg16_bn-6c64b313.pth").touch()
+    assert weights.find("vgg16", ".pth") is None
+    assert weights.find("vgg16_bn", ".pth").name == "vgg16_bn-6c64b313.pth"
+    published = "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    (tmp_path / published).touch()
+    assert weights.find("vgg16", ".pth", ".h5").name == published

@@ -23,6 +23,7 @@ Design choices
 """
 
 import importlib
+from types import ModuleType
 
 __version__ = "0.1.0"
 
@@ -45,13 +46,13 @@ _SUBMODULES = (
 __all__ = list(_SUBMODULES)
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> ModuleType:
     """Load a submodule the first time that it is asked for."""
     if name in _SUBMODULES:
         return importlib.import_module(f"tlcourse.{name}")
     raise AttributeError(f"module 'tlcourse' has no attribute {name!r}; it has {_SUBMODULES}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     """List the submodules although they are not loaded yet."""
     return sorted([*globals(), *_SUBMODULES])

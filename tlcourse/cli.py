@@ -7,11 +7,13 @@ Design choices
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Parameters
@@ -23,12 +25,22 @@ def main(arguments=None):
     -------
     int
         Exit status: 0, or 1 after an error.
+
+    Examples
+    --------
+    >>> from tlcourse import cli
+    >>> cli.main(["pretrain", "words"])  # what was wrong is told on the error stream
+    1
     """
     options = _parser().parse_args(arguments)
     from tlcourse.data import DownloadError
 
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head -1`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the flush at the end
+        return 1
     except (DownloadError, ValueError, OSError) as error:
         print(f"tlcourse: {error}", file=sys.stderr)
         return 1

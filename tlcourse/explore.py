@@ -18,7 +18,9 @@ import io
 import itertools
 import json
 import os
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Number
+from typing import Any
 
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -27,7 +29,9 @@ _MOST_FRAMES = 60
 _COLOURS = 64
 
 
-def explore(draw, /, *, alt, **grid):
+def explore(
+    draw: Callable[..., Any], /, *, alt: str | Callable[..., str], **grid: Sequence
+) -> None:
     """Show a figure that the reader can change.
 
     Parameters
@@ -49,19 +53,28 @@ def explore(draw, /, *, alt, **grid):
 
     Examples
     --------
-    >>> explore(draw, alt="loss against steps", rate=[0.01, 0.1, 1.0], start=["near", "far"])
+    >>> from matplotlib import pyplot as plt
+    >>> from tlcourse.explore import explore
+    >>> def draw(rate, start):
+    ...     figure, ax = plt.subplots()
+    ...     ax.plot([{"near": 1, "far": 9}[start] * (1 - rate) ** step for step in range(20)])
+    ...     return figure
+    >>> explore(draw, alt="distance by step", rate=[0.1, 0.5], start=["near", "far"])
+    VBox(...)
     """
-    grid = {name: list(values) for name, values in grid.items()}
-    _check(draw, alt, grid)
+    values = {name: list(choices) for name, choices in grid.items()}
+    _check(draw, alt, values)
     from IPython.display import HTML, display
 
     if os.environ.get("TLCOURSE_EXPLORE") == "frames":
-        display(HTML(frames_html(draw, alt, grid)))
+        display(HTML(frames_html(draw, alt, values)))
     else:
-        display(_live(draw, grid))
+        display(_live(draw, values))
 
 
-def frames_html(draw, alt, grid):
+def frames_html(
+    draw: Callable[..., Any], alt: str | Callable[..., str], grid: Mapping[str, Sequence]
+) -> str:
     """Draw every combination and write the figure as HTML.
 
     Parameters
@@ -75,6 +88,18 @@ def frames_html(draw, alt, grid):
     -------
     str
         A ``<figure>``; the page's ``explore.js`` brings it to life.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> from tlcourse.explore import frames_html
+    >>> def draw(slope):
+    ...     figure, ax = plt.subplots(figsize=(2, 2))
+    ...     ax.plot([0, slope])
+    ...     return figure
+    >>> page = frames_html(draw, "a line", {"slope": [1, 2]})
+    >>> page.startswith('<figure class="explore">')
+    True
     """
     frames, texts = [], []
     for combination in itertools.product(*grid.values()):

@@ -11,12 +11,15 @@ Design choices
   figures look alike.
 """
 
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import cycle, islice
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from tlcourse.data import Domain
@@ -58,13 +61,22 @@ _STYLE = {
 
 
 @contextmanager
-def book_style():
+def book_style() -> Iterator[None]:
     """Make the look of the book's figures a context: ``with book_style(): plt.subplots(...)``.
 
     Yields
     ------
     None
         All settings are restored at the end.
+
+    Examples
+    --------
+    >>> from matplotlib import pyplot as plt
+    >>> from tlcourse import figures
+    >>> with figures.book_style():
+    ...     figure, ax = plt.subplots()
+    >>> ax.spines["top"].get_visible()
+    False
     """
     with mpl.rc_context(_STYLE):
         yield
@@ -73,7 +85,9 @@ def book_style():
 
 
 @book_style()
-def plot_learning_curves(table, *, baseline=None, ax=None):
+def plot_learning_curves(
+    table: pd.DataFrame, *, baseline: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Plot test accuracy against the label budget, one curve for each strategy.
 
     Lines are means over the draws, bands one standard deviation to either side, points single
@@ -96,6 +110,16 @@ def plot_learning_curves(table, *, baseline=None, ax=None):
     ------
     ValueError
         If columns are missing or ``baseline`` is not in the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse import figures
+    >>> rows = [("tuned", 1, 0, 0.4), ("tuned", 5, 0, 0.8), ("scratch", 1, 0, 0.2)]
+    >>> table = pd.DataFrame(rows, columns=["strategy", "budget", "seed", "accuracy"])
+    >>> ax = figures.plot_learning_curves(table, baseline="scratch")
+    >>> ax.get_ylabel()
+    'test accuracy'
     """
     require_columns(table, "strategy", "budget", "seed", "accuracy")
     names = list(table["strategy"].unique())
@@ -124,7 +148,7 @@ def plot_learning_curves(table, *, baseline=None, ax=None):
 
 
 @book_style()
-def plot_gain(gain, *, ax=None):
+def plot_gain(gain: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
     """Plot the paired gain over a baseline with its interval, against the label budget.
 
     Parameters
@@ -142,6 +166,23 @@ def plot_gain(gain, *, ax=None):
     ------
     ValueError
         If columns are missing or the baselines differ.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse import figures
+    >>> gain = pd.DataFrame(
+    ...     {
+    ...         "strategy": ["tuned", "tuned"],
+    ...         "baseline": ["scratch", "scratch"],
+    ...         "budget": [1, 5],
+    ...         "gain": [0.20, 0.05],
+    ...         "low": [0.12, -0.01],
+    ...         "high": [0.28, 0.11],
+    ...     }
+    ... )
+    >>> figures.plot_gain(gain).get_xlabel()
+    'labels per class'
     """
     require_columns(gain, "strategy", "baseline", "budget", "gain", "low", "high")
     baselines = list(gain["baseline"].unique())
@@ -163,7 +204,9 @@ def plot_gain(gain, *, ax=None):
 
 
 @book_style()
-def plot_cost(table, budget, *, baseline=None, ax=None):
+def plot_cost(
+    table: pd.DataFrame, budget: int, *, baseline: str | None = None, ax: Axes | None = None
+) -> Axes:
     """Plot test accuracy against training time at one label budget.
 
     Faint points are single draws; large ones means, with a bar of one standard deviation. The
@@ -188,6 +231,23 @@ def plot_cost(table, budget, *, baseline=None, ax=None):
     ------
     ValueError
         If columns are missing or the table has no such budget.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse import figures
+    >>> table = pd.DataFrame(
+    ...     {
+    ...         "strategy": ["tuned", "frozen"],
+    ...         "budget": [5, 5],
+    ...         "seed": [0, 0],
+    ...         "accuracy": [0.9, 0.8],
+    ...         "seconds": [4.0, 0.5],
+    ...         "trained_parameters": [98_000, 650],
+    ...     }
+    ... )
+    >>> figures.plot_cost(table, 5).get_title()
+    '5 labels per class'
     """
     require_columns(table, "strategy", "budget", "accuracy", "seconds", "trained_parameters")
     rows = table[table["budget"] == budget]
@@ -226,7 +286,14 @@ def plot_cost(table, budget, *, baseline=None, ax=None):
 
 
 @book_style()
-def plot_images(domain, *, per_class=3, columns=10, seed=0, ax=None):
+def plot_images(
+    domain: Domain,
+    *,
+    per_class: int = 3,
+    columns: int = 10,
+    seed: int = 0,
+    ax: Axes | None = None,
+) -> Axes:
     """Show example images of a domain, one column for each class.
 
     Parameters
@@ -252,6 +319,12 @@ def plot_images(domain, *, per_class=3, columns=10, seed=0, ax=None):
         If ``domain`` is not a `Domain`.
     ValueError
         If it has no images, or a number is not positive.
+
+    Examples
+    --------
+    >>> from tlcourse import data, figures
+    >>> figures.plot_images(data.load("handwritten-digits")).get_title()
+    'handwritten-digits'
     """
     if not isinstance(domain, Domain):
         raise TypeError(f"domain is a {type(domain).__name__}; give a tlcourse.data.Domain.")
@@ -279,7 +352,7 @@ def plot_images(domain, *, per_class=3, columns=10, seed=0, ax=None):
 
 
 @book_style()
-def plot_confusion(evaluation, *, ax=None):
+def plot_confusion(evaluation: Evaluation, *, ax: Axes | None = None) -> Axes:
     """Show which classes are taken for which: counts, coloured by share of the true class.
 
     Parameters
@@ -298,6 +371,16 @@ def plot_confusion(evaluation, *, ax=None):
     ------
     TypeError
         If ``evaluation`` is not an `Evaluation`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse import figures
+    >>> from tlcourse.evaluation import evaluate_logits
+    >>> logits = np.array([[2.0, 0.0], [0.0, 1.0], [3.0, 1.0]])
+    >>> evaluation = evaluate_logits(logits, np.array([0, 1, 1]), ["cat", "dog"])
+    >>> figures.plot_confusion(evaluation).get_xlabel()
+    'predicted class'
     """
     if not isinstance(evaluation, Evaluation):
         raise TypeError(f"evaluation is a {type(evaluation).__name__}; give an Evaluation.")
@@ -325,60 +408,12 @@ def plot_confusion(evaluation, *, ax=None):
     return ax
 
 
-@book_style()
-def plot_history(history, *, ax=None):
-    """Plot the losses of a training, and the validation accuracy on a second axis.
-
-    Parameters
-    ----------
-    history : object
-        With lists ``loss``, ``validation_loss`` and ``validation_accuracy``, one value for each
-        epoch; the validation lists may be empty.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; by default in a new figure.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        The axes of the losses.
-
-    Raises
-    ------
-    TypeError
-        If ``history`` lacks one of the lists.
-    ValueError
-        If no epoch was recorded.
-    """
-    parts = ("loss", "validation_loss", "validation_accuracy")
-    if not all(hasattr(history, part) for part in parts):
-        raise TypeError(f"history is a {type(history).__name__}; it must have the lists {parts}.")
-    if not len(history.loss):
-        raise ValueError("history.loss is empty; train for at least one epoch.")
-    ax = _axes(ax, (7, 4))
-    looks = _looks(parts)
-    lines = _epochs(ax, history.loss, "training loss", looks["loss"])
-    lines += _epochs(ax, history.validation_loss, "validation loss", looks["validation_loss"])
-    ax.set_xlabel("epoch")
-    ax.set_ylabel("loss (nats)")
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(axis="y")
-    if len(history.validation_accuracy):
-        twin = ax.twinx()
-        lines += _epochs(
-            twin, history.validation_accuracy, "validation accuracy", looks["validation_accuracy"]
-        )
-        twin.set_ylabel("validation accuracy")
-        twin.spines["right"].set_visible(True)
-    ax.legend(handles=lines, loc="lower center", bbox_to_anchor=(0.5, 1), ncols=3)
-    return ax
-
-
-def _axes(ax, size):
+def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     """Return the given axes, or those of a new figure of this size in inches."""
     return plt.subplots(figsize=size)[1] if ax is None else ax
 
 
-def _looks(names):
+def _looks(names: Iterable[str]) -> dict[str, dict]:
     """Give each name a colour, a marker and a line style by its place."""
     looks = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_LINES), strict=False)
     return {
@@ -408,10 +443,3 @@ def _mosaic(domain, shown, per_class, rng, gap=2):
             top, left = row * height, column * width
             mosaic[top : top + height - gap, left : left + width - gap] = image
     return mosaic[:-gap, :-gap], (height, width)
-
-
-def _epochs(ax, values, label, look):
-    """Draw one value for each epoch, from epoch 1; nothing for an empty list."""
-    if not len(values):
-        return []
-    return ax.plot(range(1, len(values) + 1), values, **look, markersize=4, label=label)

@@ -1,5 +1,31 @@
 """Checks of the exercises, and the student's release of an exercise page.
 
+The map
+-------
+One module for each chapter, under the chapter's name, and one check for each exercise:
+
+=======  ==========================  ============================================================
+chapter  module                      checks, ``check_...``
+=======  ==========================  ============================================================
+1        ``why_transfer``            ``labels_needed``, ``paired_interval``, ``prototype_logits``
+2        ``concepts``                ``setting``, ``label_saving``
+3        ``mathematics``             ``gradient``, ``nearest``, ``pull``
+4        ``parameter_transfer``      ``discriminative_rates``, ``interpolate``, ``merge_lora``
+5        ``feature_transfer``        ``linear_cka``, ``mmd``, ``coral``
+6        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
+7        ``keras_mlp``               ``cross_entropy``, ``bounding_box``
+8        ``keras_iris``              ``fair_split``, ``majority``
+9        ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``
+10       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
+11       ``pytorch_folder``          ``leaked``, ``recall_and_precision``, ``confident_mistakes``
+12       ``which_model``             ``nce``, ``leep``, ``regret``
+13       ``hard_targets``            ``adjust_logits``, ``small_loss``, ``balanced_accuracy``
+14       ``looking_inside``          ``ece``, ``temperature``, ``precision_at_k``
+15       ``beyond_images``           ``f1_cells``, ``pull_ridge``, ``without_overlap``
+=======  ==========================  ============================================================
+
+``hints`` holds what the checks share; ``release`` writes the pages without solutions.
+
 Design choices
 --------------
 - An exercise page is a solved notebook; what students get is derived from it, never written by

@@ -5,12 +5,15 @@ Design choices
 - The detector under test errs in every way at once, so each way of counting gives another number.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse.exercises.hints import Hint, call, close, recognise
 
 
-def check_f1_cells(function):
+def check_f1_cells(function: Callable[..., Any]) -> None:
     """Check ``f1_cells(found, truth, nothing)``.
 
     Parameters
@@ -66,7 +69,7 @@ def check_f1_cells(function):
     print("Right.")
 
 
-def check_pull_ridge(function):
+def check_pull_ridge(function: Callable[..., Any]) -> None:
     """Check ``pull_ridge(X, y, a, w0)``.
 
     Parameters
@@ -118,7 +121,7 @@ def check_pull_ridge(function):
     print("Right.")
 
 
-def check_without_overlap(function):
+def check_without_overlap(function: Callable[..., Any]) -> None:
     """Check ``without_overlap(source, target)``.
 
     Parameters

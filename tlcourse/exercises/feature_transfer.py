@@ -6,12 +6,17 @@ Design choices
   shared by both is unlikely.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call
+from tlcourse.exercises.hints import Hint, call, number, recognise
+
+_NOT_FINITE = "is there a division by zero, or the root of a negative number?"
 
 
-def check_linear_cka(function):
+def check_linear_cka(function: Callable[..., Any]) -> None:
     """Check ``linear_cka(x, y)``.
 
     Parameters
@@ -33,22 +38,24 @@ def check_linear_cka(function):
         return (gram_a * gram_b).sum() / np.sqrt((gram_a**2).sum() * (gram_b**2).sum())
 
     expected = similarity(x - x.mean(axis=0), y - y.mean(axis=0))
-    answer = _number(call(function, x, y))
-    if np.isclose(answer, similarity(x, y)):
-        raise Hint(
-            "subtract the mean of each column first: without, two nets look alike because "
-            "their features are positive."
-        )
-    if np.isclose(answer, np.sqrt(expected)) or np.isclose(answer, expected**2):
-        raise Hint("mind the squares: the Frobenius norm of y'x is squared, the other two are not.")
+    answer = number(call(function, x, y), _NOT_FINITE)
+    slips = {
+        "subtract the mean of each column first: without, two nets look alike because their "
+        "features are positive": similarity(x, y),
+        "mind the squares: the Frobenius norm of y'x is squared, the other two are not": [
+            np.sqrt(expected),
+            expected**2,
+        ],
+    }
+    recognise(answer, slips)
     if not np.isclose(answer, expected):
         raise Hint(f"the CKA of the check's features is {expected:.4f}; yours is {answer:.4f}.")
-    if not np.isclose(_number(call(function, 3 * x, x)), 1.0):
+    if not np.isclose(number(call(function, 3 * x, x), _NOT_FINITE), 1.0):
         raise Hint("CKA does not change when features are scaled: divide by both norms.")
     print("Right.")
 
 
-def check_mmd(function):
+def check_mmd(function: Callable[..., Any]) -> None:
     """Check ``mmd(x, y, width)``.
 
     Parameters
@@ -72,13 +79,16 @@ def check_mmd(function):
             mean_kernel(x, x, scale) + mean_kernel(y, y, scale) - cross * mean_kernel(x, y, scale)
         )
 
-    answer = _number(call(function, x, y, width))
-    if np.isclose(answer, squared(cross=1)):
-        raise Hint("the kernel between the domains counts twice: -2 E k(x, y).")
-    if np.isclose(answer, squared(scale=width**2)) or np.isclose(answer, squared(scale=2 * width)):
-        raise Hint("the kernel is exp(-|x - y|^2 / (2 width^2)).")
-    if np.isclose(answer, np.sqrt(squared())):
-        raise Hint("return the squared MMD; there is no root.")
+    answer = number(call(function, x, y, width), _NOT_FINITE)
+    slips = {
+        "the kernel between the domains counts twice: -2 E k(x, y)": squared(cross=1),
+        "the kernel is exp(-|x - y|^2 / (2 width^2))": [
+            squared(scale=width**2),
+            squared(scale=2 * width),
+        ],
+        "return the squared MMD; there is no root": np.sqrt(squared()),
+    }
+    recognise(answer, slips)
     if not np.isclose(answer, squared()):
         raise Hint(
             f"the squared MMD of the check's samples is {squared():.4f}; yours is "
@@ -87,7 +97,7 @@ def check_mmd(function):
     print("Right.")
 
 
-def check_coral(function):
+def check_coral(function: Callable[..., Any]) -> None:
     """Check ``coral(source, target)``.
 
     Parameters
@@ -121,10 +131,3 @@ def check_coral(function):
             "C_t^(1/2), with matrix roots: not the roots of the entries."
         )
     print("Right.")
-
-
-def _number(answer):
-    """Return a scalar as a float."""
-    if np.ndim(answer) != 0:
-        raise Hint(f"return one number; yours has shape {np.shape(answer)}.")
-    return float(answer)

@@ -5,12 +5,15 @@ Design choices
 - What changes no decision is no mistake: logits may differ by a number for each row.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse.exercises.hints import Hint, call, close, recognise
 
 
-def check_adjust_logits(function):
+def check_adjust_logits(function: Callable[..., Any]) -> None:
     """Check ``adjusted(logits, counts, tau)``.
 
     Parameters
@@ -37,19 +40,19 @@ def check_adjust_logits(function):
         raise Hint("you change the array that you were given; return a new one.")
     priors = counts / counts.sum()
     usual = {
-        "you raise the frequent classes further: the logarithm is subtracted.": logits
-        + 0.5 * np.log(priors),
-        "subtract the logarithm of the share: logits are on a logarithmic scale.": logits
-        - 0.5 * priors,
-        "tau does nothing: it multiplies the logarithm.": logits - np.log(priors),
-        "nothing has changed: subtract tau times the logarithm of the share.": logits,
+        "you raise the frequent classes further: the logarithm is subtracted": _centred(
+            logits + 0.5 * np.log(priors)
+        ),
+        "subtract the logarithm of the share: logits are on a logarithmic scale": _centred(
+            logits - 0.5 * priors
+        ),
+        "tau does nothing: it multiplies the logarithm": _centred(logits - np.log(priors)),
+        "nothing has changed: subtract tau times the logarithm of the share": _centred(logits),
         "divide by nothing: probabilities are divided by the share, so from logits its logarithm "
-        "is subtracted.": logits / priors,
+        "is subtracted": _centred(logits / priors),
     }
-    for hint, wrong in usual.items():
-        if _same_decisions(answer, wrong):
-            raise Hint(hint)
-    if not _same_decisions(answer, logits - 0.5 * np.log(priors)):
+    recognise(_centred(answer), usual)
+    if not np.allclose(_centred(answer), _centred(logits - 0.5 * np.log(priors))):
         raise Hint(
             "these are not the logits minus tau times the logarithm of each class's share; "
             "is the share that of the class in the same column?"
@@ -57,7 +60,7 @@ def check_adjust_logits(function):
     print("Right.")
 
 
-def check_small_loss(function):
+def check_small_loss(function: Callable[..., Any]) -> None:
     """Check ``small_loss(losses, share)``.
 
     Parameters
@@ -96,7 +99,7 @@ def check_small_loss(function):
     print("Right.")
 
 
-def check_balanced_accuracy(function):
+def check_balanced_accuracy(function: Callable[..., Any]) -> None:
     """Check ``balanced_accuracy(labels, predictions)``.
 
     Parameters
@@ -135,7 +138,6 @@ def check_balanced_accuracy(function):
     print("Right.")
 
 
-def _same_decisions(first, second):
-    """Say whether two sets of logits differ by no more than a number for each row."""
-    first, second = (each - each.mean(axis=1, keepdims=True) for each in (first, second))
-    return np.allclose(first, second)
+def _centred(logits):
+    """Take the mean of each row away: what is left decides."""
+    return logits - logits.mean(axis=1, keepdims=True)

@@ -5,14 +5,29 @@ Design choices
 - The usual wrong answers are recognised and get a hint of their own.
 """
 
+from collections.abc import Callable, Mapping
+from typing import Any
+
 import numpy as np
 
 
 class Hint(Exception):  # noqa: N818 - what a student reads
-    """An answer is not right yet; the message says where to look."""
+    """An answer is not right yet; the message says where to look.
+
+    Examples
+    --------
+    >>> from tlcourse import exercises
+    >>> def setting(source_labels, target_labels, same_task):
+    ...     return "inductive"
+    >>> exercises.check_setting(setting)
+    Traceback (most recent call last):
+        ...
+    tlcourse.exercises.hints.Hint: source labels True, target labels False, same task True: labels
+    in the source only, and the same task, so 'transductive'; you returned 'inductive'.
+    """
 
 
-def call(function, *arguments):
+def call(function: Callable[..., Any], *arguments: object) -> Any:
     """Call an answer; tell an empty one and one that fails from a wrong one."""
     try:
         return function(*arguments)
@@ -22,18 +37,22 @@ def call(function, *arguments):
         raise Hint(f"your function stops with {type(error).__name__}: {error}") from error
 
 
-def number(answer, advice):
+def number(answer: Any, advice: str) -> float:
     """Return a finite float, or say what came instead."""
+    if np.ndim(answer) != 0:
+        raise Hint(f"return one number; yours has shape {np.shape(answer)}.")
     try:
-        number = float(answer)
+        value = float(answer)
     except (TypeError, ValueError):
         raise Hint(f"return one number; you returned {answer!r}.") from None
-    if not np.isfinite(number):
-        raise Hint(f"you returned {number}; {advice}")
-    return number
+    if not np.isfinite(value):
+        raise Hint(f"you returned {value}; {advice}")
+    return value
 
 
-def recognise(answer, slips, *, rtol=1e-5, atol=1e-8):
+def recognise(
+    answer: Any, slips: Mapping[str, Any], *, rtol: float = 1e-5, atol: float = 1e-8
+) -> None:
     """Give the hint of the first usual slip whose result, or one of a list, was returned."""
     for hint, wrong in slips.items():
         results = wrong if isinstance(wrong, list) else [wrong]
@@ -41,13 +60,13 @@ def recognise(answer, slips, *, rtol=1e-5, atol=1e-8):
             raise Hint(f"{hint}.")
 
 
-def expect(answer, expected, hint):
+def expect(answer: Any, expected: object, hint: str) -> None:
     """Compare an exact answer."""
     if answer != expected:
         raise Hint(f"{hint}. You returned {answer!r}, wanted was {expected!r}.")
 
 
-def close(answer, expected, what):
+def close(answer: Any, expected: Any, what: str) -> None:
     """Compare a number."""
     if not np.isclose(answer, expected, rtol=1e-6):
         raise Hint(f"wanted is {what}: {expected:.4f} here; you returned {answer!r}.")

@@ -6,12 +6,15 @@ Design choices
   imported.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse.exercises.hints import Hint, call, expect, recognise
 
 
-def check_head_parameters(function):
+def check_head_parameters(function: Callable[..., Any]) -> None:
     """Check ``head_parameters(height, width, channels, widths, average)``.
 
     Parameters
@@ -39,7 +42,7 @@ def check_head_parameters(function):
     print("Right.")
 
 
-def check_vgg_inputs(function):
+def check_vgg_inputs(function: Callable[..., Any]) -> None:
     """Check ``vgg_inputs(pictures)``.
 
     Parameters
@@ -81,7 +84,7 @@ def check_vgg_inputs(function):
     print("Right.")
 
 
-def check_descend(function):
+def check_descend(function: Callable[..., Any]) -> None:
     """Check ``descend(parameters, gradients, rate)``.
 
     Parameters

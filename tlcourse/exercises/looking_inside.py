@@ -6,6 +6,9 @@ Design choices
 - A temperature is judged by its log loss, so any search that finds the minimum is right.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 from scipy.special import log_softmax, softmax
 
@@ -14,7 +17,7 @@ from tlcourse.exercises.hints import Hint, call, close, number, recognise
 _NOT_FINITE = "is there a division by an empty bin or a zero?"
 
 
-def check_ece(function):
+def check_ece(function: Callable[..., Any]) -> None:
     """Check ``ece(probabilities, labels, n_bins)``.
 
     Parameters
@@ -70,7 +73,7 @@ def check_ece(function):
     print("Right.")
 
 
-def check_temperature(function):
+def check_temperature(function: Callable[..., Any]) -> None:
     """Check ``temperature(logits, labels)``.
 
     Parameters
@@ -111,7 +114,7 @@ def check_temperature(function):
     print("Right.")
 
 
-def check_precision_at_k(function):
+def check_precision_at_k(function: Callable[..., Any]) -> None:
     """Check ``precision_at_k(features, labels, k)``.
 
     Parameters

@@ -5,12 +5,15 @@ Design choices
 - Gradients are compared with finite differences, closed forms with the equations they solve.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse.exercises.hints import Hint, call, recognise
 
 
-def check_gradient(function):
+def check_gradient(function: Callable[..., Any]) -> None:
     """Check ``gradient(logits, labels)``.
 
     Parameters
@@ -38,10 +41,11 @@ def check_gradient(function):
     answer = np.asarray(call(function, logits, labels), dtype=float)
     if answer.shape != (5, 3):
         raise Hint(f"the gradient has the shape of the logits, (5, 3); yours is {answer.shape}.")
-    if np.allclose(answer, 5 * wanted, atol=1e-6):
-        raise Hint("the loss is the mean over the examples: divide by their number.")
-    if np.allclose(answer, -wanted, atol=1e-6):
-        raise Hint("the sign is turned round: the gradient points uphill, p minus the label.")
+    slips = {
+        "the loss is the mean over the examples: divide by their number": 5 * wanted,
+        "the sign is turned round: the gradient points uphill, p minus the label": -wanted,
+    }
+    recognise(answer, slips, atol=1e-6)
     if not np.allclose(answer, wanted, atol=1e-6):
         raise Hint("finite differences disagree. Each row is (softmax - one-hot label) / n.")
     if not np.isfinite(call(function, logits * 1e4, labels)).all():
@@ -49,7 +53,7 @@ def check_gradient(function):
     print("Right.")
 
 
-def check_nearest(function):
+def check_nearest(function: Callable[..., Any]) -> None:
     """Check ``nearest(X, y, start)``.
 
     Parameters
@@ -69,10 +73,12 @@ def check_nearest(function):
     if answer.shape != (6,):
         raise Hint(f"the solution has six entries; yours has shape {answer.shape}.")
     from_zero = np.linalg.lstsq(X, y, rcond=None)[0]
-    if np.allclose(answer, from_zero):
-        raise Hint("this is the solution nearest to zero; the start does not appear in it.")
-    if np.allclose(answer, start + from_zero):
-        raise Hint("the start explains part of y already: correct only what is left, y - X start.")
+    slips = {
+        "this is the solution nearest to zero; the start does not appear in it": from_zero,
+        "the start explains part of y already: correct only what is left, y - X start": start
+        + from_zero,
+    }
+    recognise(answer, slips)
     if not np.allclose(X @ answer, y):
         raise Hint("X w is not y: this does not fit the examples.")
     along = X.T @ np.linalg.lstsq(X.T, answer - start, rcond=None)[0]
@@ -81,7 +87,7 @@ def check_nearest(function):
     print("Right.")
 
 
-def check_pull(function):
+def check_pull(function: Callable[..., Any]) -> None:
     """Check ``pull(X, y, start, alpha)``.
 
     Parameters

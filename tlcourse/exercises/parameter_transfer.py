@@ -5,12 +5,15 @@ Design choices
 - Weights are NumPy arrays, so an answer needs no framework to be checked.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call
+from tlcourse.exercises.hints import Hint, call, recognise
 
 
-def check_discriminative_rates(function):
+def check_discriminative_rates(function: Callable[..., Any]) -> None:
     """Check ``discriminative_rates(n_layers, top, decay)``.
 
     Parameters
@@ -27,12 +30,15 @@ def check_discriminative_rates(function):
     expected = np.array([0.01, 0.02, 0.04, 0.08])
     if answer.shape != (4,):
         raise Hint(f"four layers need four rates; yours have shape {answer.shape}.")
-    if np.allclose(answer, expected[::-1]):
-        raise Hint("the order is turned round: the list begins at the input, which has the lowest.")
-    if np.allclose(answer, expected / 2):
-        raise Hint("the head itself gets the top rate; only the layers below it get less.")
-    if np.allclose(answer, 0.08 * 2.0 ** np.arange(4)):
-        raise Hint("rates grow beyond the top rate: divide by the decay on the way down.")
+    slips = {
+        "the order is turned round: the list begins at the input, which has the lowest": (
+            expected[::-1]
+        ),
+        "the head itself gets the top rate; only the layers below it get less": expected / 2,
+        "rates grow beyond the top rate: divide by the decay on the way down": 0.08
+        * 2.0 ** np.arange(4),
+    }
+    recognise(answer, slips)
     if not np.allclose(answer, expected):
         raise Hint(
             f"with top 0.08 and decay 2 the four rates are {expected.tolist()}; yours are "
@@ -41,7 +47,7 @@ def check_discriminative_rates(function):
     print("Right.")
 
 
-def check_interpolate(function):
+def check_interpolate(function: Callable[..., Any]) -> None:
     """Check ``interpolate(start, end, alpha)``.
 
     Parameters
@@ -76,7 +82,7 @@ def check_interpolate(function):
     print("Right.")
 
 
-def check_merge_lora(function):
+def check_merge_lora(function: Callable[..., Any]) -> None:
     """Check ``merge(weight, down, up, alpha)``.
 
     Parameters
@@ -101,12 +107,13 @@ def check_merge_lora(function):
         raise Hint(
             f"the merged weight has the shape of the weight, (5, 7); yours is {answer.shape}."
         )
-    if np.allclose(answer, 3.0 * change):
-        raise Hint("that is the change alone; add it to the weight.")
-    if np.allclose(answer, weight + change):
-        raise Hint("the change is scaled by alpha / rank.")
-    if np.allclose(answer, weight + 6.0 * change):
-        raise Hint("divide alpha by the rank, which you find in the shape of the matrices.")
+    slips = {
+        "that is the change alone; add it to the weight": 3.0 * change,
+        "the change is scaled by alpha / rank": weight + change,
+        "divide alpha by the rank, which you find in the shape of the matrices": weight
+        + 6.0 * change,
+    }
+    recognise(answer, slips)
     if not np.allclose(answer, weight + 3.0 * change):
         raise Hint("wanted is weight + alpha / rank * (up @ down).")
     print("Right.")

@@ -5,12 +5,15 @@ Design choices
 - Pictures are told apart by their pixels, never by their names.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse.exercises.hints import Hint, call
 
 
-def check_leaked(function):
+def check_leaked(function: Callable[..., Any]) -> None:
     """Check ``leaked(train, test)``.
 
     Parameters
@@ -49,7 +52,7 @@ def check_leaked(function):
     print("Right.")
 
 
-def check_recall_and_precision(function):
+def check_recall_and_precision(function: Callable[..., Any]) -> None:
     """Check ``recall_and_precision(confusion)``.
 
     Parameters
@@ -85,7 +88,7 @@ def check_recall_and_precision(function):
     print("Right.")
 
 
-def check_confident_mistakes(function):
+def check_confident_mistakes(function: Callable[..., Any]) -> None:
     """Check ``confident_mistakes(probabilities, labels, k)``.
 
     Parameters

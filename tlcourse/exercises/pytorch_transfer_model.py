@@ -5,12 +5,15 @@ Design choices
 - No framework is imported here: where a check needs a net, the page hands one over.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, close, expect
+from tlcourse.exercises.hints import Hint, call, close, expect, recognise
 
 
-def check_output_size(function):
+def check_output_size(function: Callable[..., Any]) -> None:
     """Check ``output_size(size, kernel, stride=1, padding=0)``.
 
     Parameters
@@ -39,7 +42,7 @@ def check_output_size(function):
     print("Right.")
 
 
-def check_rehead(function, model):
+def check_rehead(function: Callable[..., Any], model: Any) -> None:
     """Check ``rehead(model, n_classes)``.
 
     Parameters
@@ -76,7 +79,7 @@ def check_rehead(function, model):
     print("Right.")
 
 
-def check_share_copied(function):
+def check_share_copied(function: Callable[..., Any]) -> None:
     """Check ``share_copied(source, target)``.
 
     Parameters
@@ -103,12 +106,12 @@ def check_share_copied(function):
         "new": np.zeros(30),
     }
     answer = call(function, source, target)
-    if np.isclose(answer, 70 / 100):
-        raise Hint("the head has the same name and another shape; it cannot be copied.")
-    if np.isclose(answer, 2 / 4):
-        raise Hint("this is the share of arrays; count their numbers, a bias is not a kernel.")
-    if np.isclose(answer, 30 / 1134):
-        raise Hint("you divide by the size of the source; the question is how much of the target.")
+    slips = {
+        "the head has the same name and another shape; it cannot be copied": 70 / 100,
+        "this is the share of arrays; count their numbers, a bias is not a kernel": 2 / 4,
+        "you divide by the size of the source; the question is how much of the target": 30 / 1134,
+    }
+    recognise(answer, slips)
     close(answer, 0.3, "the share of the target's numbers that have a partner")
     close(call(function, {}, target), 0.0, "nothing, when the source is empty")
     print("Right.")

@@ -11,7 +11,9 @@ Design choices
 import copy
 import json
 import re
+from os import PathLike
 from pathlib import Path
+from typing import Any
 
 _SOLUTION = re.compile(
     r"^(?P<indent>[ \t]*)### BEGIN SOLUTION[^\n]*\n.*?^[ \t]*### END SOLUTION[^\n]*$",
@@ -21,7 +23,7 @@ _STUB = r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError()"
 _PROSE_STUB = "*Your answer here.*"
 
 
-def student_version(notebook):
+def student_version(notebook: dict[str, Any]) -> dict[str, Any]:
     """Take the solutions out of a solved notebook.
 
     Parameters
@@ -38,6 +40,22 @@ def student_version(notebook):
     ------
     ValueError
         If a solution is opened and not closed, or the notebook has none.
+
+    Examples
+    --------
+    >>> from tlcourse import exercises
+    >>> solved = '''def double(x):
+    ...     ### BEGIN SOLUTION
+    ...     return 2 * x
+    ...     ### END SOLUTION
+    ... '''
+    >>> cell = {"cell_type": "code", "metadata": {}, "source": solved}
+    >>> page = exercises.student_version({"cells": [cell]})
+    >>> print(page["cells"][0]["source"])
+    def double(x):
+        # YOUR CODE HERE
+        raise NotImplementedError()
+    <BLANKLINE>
     """
     notebook = copy.deepcopy(notebook)
     solutions = 0
@@ -59,8 +77,8 @@ def student_version(notebook):
     return notebook
 
 
-def release(source, folder):
-    """Write the student's version of every exercise page.
+def release(source: str | PathLike[str], folder: str | PathLike[str]) -> list[Path]:
+    r"""Write the student's version of every exercise page.
 
     Parameters
     ----------
@@ -78,6 +96,19 @@ def release(source, folder):
     ------
     ValueError
         If there is no notebook, or a file is already there.
+
+    Examples
+    --------
+    >>> import json, pathlib, tempfile
+    >>> from tlcourse import exercises
+    >>> solved = "### BEGIN SOLUTION\nanswer = 42\n### END SOLUTION"
+    >>> page = {"cells": [{"cell_type": "code", "metadata": {}, "source": solved}]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     source = pathlib.Path(folder, "solved")
+    ...     source.mkdir()
+    ...     _ = (source / "01-answers.ipynb").write_text(json.dumps(page))
+    ...     [written.name for written in exercises.release(source, source / "students")]
+    ['01-answers.ipynb']
     """
     source, folder = Path(source), Path(folder)
     pages = sorted(source.glob("*.ipynb"))
@@ -94,6 +125,6 @@ def release(source, folder):
     return [folder / page.name for page in pages]
 
 
-def _stub(cell):
+def _stub(cell: dict[str, Any]) -> str:
     """Choose what stands in for a solution."""
     return _STUB if cell["cell_type"] == "code" else _PROSE_STUB

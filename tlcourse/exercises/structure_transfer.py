@@ -5,12 +5,15 @@ Design choices
 - Nets are a few NumPy matrices, so that a check can compare the functions they compute.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call
+from tlcourse.exercises.hints import Hint, call, recognise
 
 
-def check_widen(function):
+def check_widen(function: Callable[..., Any]) -> None:
     """Check ``widen(first, second, origin)``.
 
     Parameters
@@ -51,7 +54,7 @@ def check_widen(function):
     print("Right.")
 
 
-def check_magnitude_mask(function):
+def check_magnitude_mask(function: Callable[..., Any]) -> None:
     """Check ``magnitude_mask(weights, sparsity)``.
 
     Parameters
@@ -89,7 +92,7 @@ def check_magnitude_mask(function):
     print("Right.")
 
 
-def check_soft_loss(function):
+def check_soft_loss(function: Callable[..., Any]) -> None:
     """Check ``soft_loss(student, teacher, temperature)``.
 
     Parameters
@@ -117,17 +120,15 @@ def check_soft_loss(function):
     answer = call(function, student, teacher, 3.0)
     if np.ndim(answer) != 0:
         raise Hint("return one number, the mean over the examples.")
-    known = {
-        divergence(p, q): "the gradient of this shrinks with the squared temperature: multiply "
-        "by temperature ** 2.",
-        9 * divergence(q, p): "teacher and student are swapped: KL(teacher || student).",
-        9 * 6 * divergence(p, q): "take the mean over the examples, not the sum.",
-        9 * divergence(soft(teacher, 1), soft(student, 1)): "divide both logits by the "
-        "temperature before the softmax.",
+    slips = {
+        "the gradient of this shrinks with the squared temperature: multiply by "
+        "temperature ** 2": divergence(p, q),
+        "teacher and student are swapped: KL(teacher || student)": 9 * divergence(q, p),
+        "take the mean over the examples, not the sum": 9 * 6 * divergence(p, q),
+        "divide both logits by the temperature before the softmax": 9
+        * divergence(soft(teacher, 1), soft(student, 1)),
     }
-    for value, hint in known.items():
-        if np.isclose(answer, value):
-            raise Hint(hint)
+    recognise(answer, slips)
     if not np.isclose(answer, 9 * divergence(p, q)):
         raise Hint(f"wanted is {9 * divergence(p, q):.4f}; you returned {answer:.4f}.")
     if not np.isfinite(call(function, student * 1e4, teacher, 3.0)):

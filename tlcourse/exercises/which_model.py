@@ -6,6 +6,9 @@ Design choices
   and is known by it.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse import scores as package
@@ -17,7 +20,7 @@ _NOT_FINITE = (
 )
 
 
-def check_nce(function):
+def check_nce(function: Callable[..., Any]) -> None:
     """Check ``nce(source_labels, labels)``.
 
     Parameters
@@ -62,7 +65,7 @@ def check_nce(function):
     print("Right.")
 
 
-def check_leep(function):
+def check_leep(function: Callable[..., Any]) -> None:
     """Check ``leep(source_probabilities, labels)``.
 
     Parameters
@@ -110,7 +113,7 @@ def check_leep(function):
     print("Right.")
 
 
-def check_regret(function):
+def check_regret(function: Callable[..., Any]) -> None:
     """Check ``regret(scores, measured)``.
 
     Parameters

@@ -1,11 +1,14 @@
 """Checks of chapter 1: labels needed, the paired interval, class prototypes."""
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
 from tlcourse.exercises.hints import Hint, call, close, expect
 
 
-def check_labels_needed(function):
+def check_labels_needed(function: Callable[..., Any]) -> None:
     """Check ``labels_needed(budgets, accuracies, level)`` of chapter 1.
 
     Parameters
@@ -45,7 +48,7 @@ def check_labels_needed(function):
     print("Right.")
 
 
-def check_paired_interval(function):
+def check_paired_interval(function: Callable[..., Any]) -> None:
     """Check ``paired_gain(strategy, baseline)`` of chapter 1.
 
     Parameters
@@ -83,7 +86,7 @@ def check_paired_interval(function):
     print("Right.")
 
 
-def check_prototype_logits(function):
+def check_prototype_logits(function: Callable[..., Any]) -> None:
     """Check ``prototype_logits(features, labels, queries)`` of chapter 1.
 
     Parameters

@@ -13,8 +13,11 @@ Design choices
 import hashlib
 import json
 import os
+import re
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from safetensors.numpy import load
 
 _FOLDER = Path(__file__).parent
@@ -43,17 +46,23 @@ RECIPES = {
 }
 
 
-def names():
+def names() -> tuple[str, ...]:
     """List the checkpoints.
 
     Returns
     -------
     tuple of str
+
+    Examples
+    --------
+    >>> from tlcourse import weights
+    >>> weights.names()
+    ('letters', 'signs')
     """
     return tuple(RECIPES)
 
 
-def card(name):
+def card(name: str) -> dict[str, Any]:
     """Read a checkpoint's card.
 
     Parameters
@@ -71,11 +80,18 @@ def card(name):
     ------
     ValueError
         If the name is unknown.
+
+    Examples
+    --------
+    >>> from tlcourse import weights
+    >>> card = weights.card("letters")
+    >>> card["domain"], card["held_out"]
+    ('rendered-letters', 1000)
     """
     return json.loads(_file(name, ".json").read_text(encoding="utf-8"))
 
 
-def load_arrays(name):
+def load_arrays(name: str) -> dict[str, np.ndarray]:
     """Read a checkpoint's arrays.
 
     Parameters
@@ -93,6 +109,13 @@ def load_arrays(name):
     ------
     ValueError
         If the name is unknown or the file is not the one that its card describes.
+
+    Examples
+    --------
+    >>> from tlcourse import weights
+    >>> arrays = weights.load_arrays("letters")
+    >>> arrays["head.weight"].shape  # (letters, features)
+    (26, 128)
     """
     content = _file(name, ".safetensors").read_bytes()
     if hashlib.sha256(content).hexdigest() != card(name)["sha256"]:
@@ -103,13 +126,15 @@ def load_arrays(name):
     return load(content)
 
 
-def find(net, *suffixes):
+def find(net: str, *suffixes: str) -> Path | None:
     """Find a weights file of a net in the folder that ``TLCOURSE_WEIGHTS`` names.
 
     Parameters
     ----------
     net : str
-        Beginning of the file's name, such as ``"mobilenet_v2"``.
+        The net's whole name, such as ``"mobilenet_v2"``. In the file's name a hash or a remark of
+        the publisher may follow: ``mobilenet_v2-7ebf99e0.pth``, ``vgg16_weights_tf_notop.h5``.
+        Another net is another net: ``vgg16_bn-6c64b313.pth`` is not taken for ``vgg16``.
     *suffixes : str
         Endings to accept: ``".pth"`` and ``".safetensors"`` for PyTorch, ``".h5"`` and ``".keras"``
         for Keras.
@@ -126,7 +151,16 @@ def find(net, *suffixes):
 
     Examples
     --------
-    >>> find("mobilenet_v2", ".pth", ".safetensors")
+    >>> import os, pathlib, tempfile
+    >>> from tlcourse import weights
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     os.environ["TLCOURSE_WEIGHTS"] = folder
+    ...     pathlib.Path(folder, "vgg16_bn-6c64b313.pth").touch()
+    ...     pathlib.Path(folder, "vgg16-397923af.pth").touch()
+    ...     found = weights.find("vgg16", ".pth", ".safetensors")
+    ...     del os.environ["TLCOURSE_WEIGHTS"]
+    >>> found.name
+    'vgg16-397923af.pth'
     """
     folder = os.environ.get("TLCOURSE_WEIGHTS")
     if not folder:
@@ -137,14 +171,9 @@ def find(net, *suffixes):
             f"TLCOURSE_WEIGHTS is {str(folder)!r}, which is no folder; name the folder with your "
             "weights files, or unset it."
         )
-    return next(
-        (
-            path
-            for path in sorted(folder.iterdir())
-            if path.name.startswith(net) and path.suffix in suffixes
-        ),
-        None,
-    )
+    named = re.compile(re.escape(net) + r"([-.].*|_(weights|top|notop|no_top)(_.*)?)?")
+    files = (path for path in sorted(folder.iterdir()) if path.suffix in suffixes)
+    return next((path for path in files if named.fullmatch(path.stem)), None)
 
 
 def _file(name, suffix):

@@ -1,9 +1,13 @@
-"""Settings for all tests: no window, no GPU by accident, and never the user's own cache."""
+"""Settings for all tests, the book's cells and the examples in docstrings.
+
+No window, no GPU by accident, never the user's own cache, and examples that say all they need.
+"""
 
 import os
 import tempfile
 from contextlib import suppress
 
+import pytest
 import shape_checking
 
 with suppress(ImportError):  # it crashes the process when TensorFlow was imported before it
@@ -27,3 +31,10 @@ def pytest_configure(config):
         config.add_cleanup(temporary.cleanup)
         folder = temporary.name
     os.environ["TLCOURSE_DATA"] = folder
+
+
+def pytest_collection_modifyitems(items):
+    """Take a module's own names from its examples: a reader who copies them has no such names."""
+    for item in items:
+        if isinstance(item, pytest.DoctestItem):
+            item.dtest.globs = {"__name__": "__main__"}
