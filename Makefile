@@ -1,6 +1,7 @@
 # make book   build the site          make lab    open the notebooks in JupyterLab
 # make test   test package and book   make clean  remove what was built
 # make site-check   open every built page in Chromium and look for faults
+# make lint   style and spelling      make types  type hints (needs Node.js)
 #
 # Each makes .venv and installs what is missing first. Another Python: make book PYTHON=python3.12
 
@@ -16,19 +17,25 @@ BOOK := _config.yml _toc.yml $(shell find book -type f -not -path '*/.ipynb_chec
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: help book test lab clean site-check
+.PHONY: help book test lint types lab clean site-check
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -5
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
 
 book: $(SITE)
 	@echo
 	@echo "The site is built. Open this file in a browser:"
 	@echo "  $(CURDIR)/$(SITE)"
 
-test: $(INSTALLED) _build/.executed-with
+test: lint _build/.executed-with
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
 	    --nbval-cell-timeout 600 tests book
+
+lint: $(INSTALLED)
+	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/codespell
+
+types: $(INSTALLED)
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 lab: $(INSTALLED)
 	$(BIN)/jupyter lab book

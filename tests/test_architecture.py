@@ -65,7 +65,7 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "exercises": ({"exercises", "data", "evaluation", "study", "scores", "checks"}, CORE),
     "cli": ({"cli", "data", "weights", "torch", "exercises"}, CORE),
     "__main__": ({"cli"}, set()),
-    "__init__": (set(), set()),
+    "__init__": (set(), set()),  # but for type checkers
 }
 STANDARD = __import__("sys").stdlib_module_names
 
@@ -74,8 +74,17 @@ def relative(path):
     return path.relative_to(ROOT).as_posix()
 
 
+def when_run(tree):
+    """Yield all nodes but those that only type checkers see."""
+    for child in ast.iter_child_nodes(tree):
+        if isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from when_run(child)
+
+
 def imports(path):
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in when_run(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):

@@ -24,10 +24,28 @@ Design choices
 
 import importlib
 from types import ModuleType
+from typing import TYPE_CHECKING
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:  # for editors and type checkers; when run, `__getattr__` loads what is used
+    from tlcourse import (
+        align,
+        claims,
+        data,
+        evaluation,
+        exercises,
+        explore,
+        figures,
+        keras,
+        probing,
+        scores,
+        study,
+        torch,
+        weights,
+    )
 
-_SUBMODULES = (
+__version__ = "0.2.0.dev0"
+
+__all__ = [
     "align",
     "claims",
     "data",
@@ -41,18 +59,16 @@ _SUBMODULES = (
     "study",
     "torch",
     "weights",
-)
-
-__all__ = list(_SUBMODULES)
+]
 
 
 def __getattr__(name: str) -> ModuleType:
     """Load a submodule the first time that it is asked for."""
-    if name in _SUBMODULES:
+    if name in __all__:
         return importlib.import_module(f"tlcourse.{name}")
-    raise AttributeError(f"module 'tlcourse' has no attribute {name!r}; it has {_SUBMODULES}")
+    raise AttributeError(f"module 'tlcourse' has no attribute {name!r}; it has {__all__}")
 
 
 def __dir__() -> list[str]:
     """List the submodules although they are not loaded yet."""
-    return sorted([*globals(), *_SUBMODULES])
+    return sorted({*globals(), *__all__})

@@ -59,8 +59,11 @@ def explore(
     ...     figure, ax = plt.subplots()
     ...     ax.plot([{"near": 1, "far": 9}[start] * (1 - rate) ** step for step in range(20)])
     ...     return figure
+    >>> import os
+    >>> os.environ["TLCOURSE_EXPLORE"] = "frames"  # as the site is built; a notebook has widgets
     >>> explore(draw, alt="distance by step", rate=[0.1, 0.5], start=["near", "far"])
-    VBox(...)
+    <IPython.core.display.HTML object>
+    >>> del os.environ["TLCOURSE_EXPLORE"]
     """
     values = {name: list(choices) for name, choices in grid.items()}
     _check(draw, alt, values)

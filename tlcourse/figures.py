@@ -11,9 +11,10 @@ Design choices
   figures look alike.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import cycle, islice
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -29,8 +30,8 @@ from tlcourse.study import require_columns
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _LINES = ("-", "--", "-.", (0, (5, 1, 1, 1, 1, 1)), (0, (3, 1)))
-_BASELINE = {"color": "#444444", "marker": "*", "linestyle": ":"}
-_STYLE = {
+_BASELINE: dict[str, Any] = {"color": "#444444", "marker": "*", "linestyle": ":"}
+_STYLE: dict[Any, object] = {
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
@@ -195,7 +196,7 @@ def plot_gain(gain: pd.DataFrame, *, ax: Axes | None = None) -> Axes:
         rows = gain[gain["strategy"] == name].sort_values("budget")
         at = rows["budget"] * 1.06 ** (place - (len(names) - 1) / 2)  # side by side
         ax.vlines(at, rows["low"], rows["high"], color=look["color"], linewidth=2)
-        ax.plot(at, rows["gain"], **look | {"linestyle": "none"}, markersize=6, label=name)
+        ax.plot(at, rows["gain"], **_as_points(look), markersize=6, label=name)
     _budget_axis(ax, gain["budget"].unique())
     ax.set_ylabel(f"gain in test accuracy\nover {baselines[0]}")
     ax.grid(axis="y")
@@ -270,7 +271,7 @@ def plot_cost(
         ax.plot(
             [seconds],
             [mean],
-            **look | {"linestyle": "none"},
+            **_as_points(look),
             markersize=9,
             label=f"{name}: {parameters}",
         )
@@ -413,13 +414,18 @@ def _axes(ax: Axes | None, size: tuple[float, float]) -> Axes:
     return plt.subplots(figsize=size)[1] if ax is None else ax
 
 
-def _looks(names: Iterable[str]) -> dict[str, dict]:
+def _looks(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Give each name a colour, a marker and a line style by its place."""
     looks = zip(cycle(_COLOURS), cycle(_MARKERS), cycle(_LINES), strict=False)
     return {
         name: {"color": colour, "marker": marker, "linestyle": line}
         for name, (colour, marker, line) in zip(names, islice(looks, len(names)), strict=True)
     }
+
+
+def _as_points(look: dict[str, Any]) -> dict[str, Any]:
+    """Return a look without its line."""
+    return look | {"linestyle": "none"}
 
 
 def _budget_axis(ax, budgets):

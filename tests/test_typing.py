@@ -1,0 +1,100 @@
+"""Everything public says what it takes and gives, and the package tells type checkers so."""
+
+import ast
+import importlib.resources
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MODULES = sorted((ROOT / "tlcourse").rglob("*.py"))
+NOT_YET = {
+    "tlcourse/align.py",
+    "tlcourse/data/__init__.py",
+    "tlcourse/data/domain.py",
+    "tlcourse/data/downloads.py",
+    "tlcourse/data/embedded.py",
+    "tlcourse/data/fetching.py",
+    "tlcourse/data/folder_writing.py",
+    "tlcourse/data/perturbing.py",
+    "tlcourse/data/pictures.py",
+    "tlcourse/data/rendering.py",
+    "tlcourse/evaluation.py",
+    "tlcourse/keras/feature/probing.py",
+    "tlcourse/keras/freezing.py",
+    "tlcourse/keras/models.py",
+    "tlcourse/keras/parameter/layers.py",
+    "tlcourse/keras/structure/copying.py",
+    "tlcourse/keras/structure/distillation.py",
+    "tlcourse/keras/structure/multitask.py",
+    "tlcourse/keras/training.py",
+    "tlcourse/keras/transfer.py",
+    "tlcourse/probing.py",
+    "tlcourse/scores/ranking.py",
+    "tlcourse/scores/similarity.py",
+    "tlcourse/scores/transferability.py",
+    "tlcourse/study/comparison.py",
+    "tlcourse/study/experiment.py",
+    "tlcourse/study/store.py",
+    "tlcourse/torch/devices.py",
+    "tlcourse/torch/feature/adaptation.py",
+    "tlcourse/torch/feature/cache.py",
+    "tlcourse/torch/feature/diagnostics.py",
+    "tlcourse/torch/feature/layerwise.py",
+    "tlcourse/torch/feature/pretext.py",
+    "tlcourse/torch/feature/probing.py",
+    "tlcourse/torch/freezing.py",
+    "tlcourse/torch/models.py",
+    "tlcourse/torch/parameter/layers.py",
+    "tlcourse/torch/parameter/lora.py",
+    "tlcourse/torch/pretraining.py",
+    "tlcourse/torch/structure/copying.py",
+    "tlcourse/torch/structure/distillation.py",
+    "tlcourse/torch/structure/multitask.py",
+    "tlcourse/torch/structure/net2net.py",
+    "tlcourse/torch/structure/pruning.py",
+    "tlcourse/torch/target/drift.py",
+    "tlcourse/torch/target/losses.py",
+    "tlcourse/torch/training.py",
+    "tlcourse/torch/transfer.py",
+}
+
+
+def public_functions(body, owner=""):
+    """Yield the functions of a module, and the methods of its classes, that a reader may call."""
+    for node in body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield from public_functions(node.body, f"{node.name}.")
+        elif isinstance(node, ast.FunctionDef):
+            special = node.name.startswith("__") and owner
+            if special or not node.name.startswith("_"):
+                yield owner + node.name, node
+
+
+def bare(node, is_method):
+    """Return what has no annotation: parameters, and the return value."""
+    arguments = node.args
+    given = arguments.posonlyargs + arguments.args + arguments.kwonlyargs
+    given += [each for each in (arguments.vararg, arguments.kwarg) if each]
+    static = any(ast.unparse(each) == "staticmethod" for each in node.decorator_list)
+    if is_method and not static:
+        given = given[1:]
+    without = [each.arg for each in given if each.annotation is None]
+    returns_nothing_by_definition = node.name == "__init__"
+    if node.returns is None and not returns_nothing_by_definition:
+        without.append("return")
+    return without
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_public_functions_are_annotated_whole(path):
+    module = ast.parse(path.read_text(encoding="utf-8"))
+    missing = {
+        name: bare(node, is_method="." in name) for name, node in public_functions(module.body)
+    }
+    missing = {name: without for name, without in missing.items() if without}
+    assert not missing or path.relative_to(ROOT).as_posix() in NOT_YET
+
+
+def test_the_package_is_marked_as_typed():
+    assert (importlib.resources.files("tlcourse") / "py.typed").is_file()
