@@ -1,7 +1,7 @@
 """Hints are executed under pytest, shapes included; without pytest nothing is checked.
 
-The root `conftest.py` has jaxtyping's import hook put `own_messages_first` around every function and data
-class of the modules below, where the numbers are worked out by hand.
+The root's `conftest.py` has jaxtyping's import hook put `own_messages_first` around every function
+and data class of the modules below, where the numbers are worked out by hand.
 """
 
 from typing import Any, Self
