@@ -3,6 +3,7 @@
 import ast
 import json
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 from statistics import median
 
@@ -104,6 +105,67 @@ def test_modules_import_only_what_lies_below_them(path):
             assert rest[0] in below, f"{layer} must not import {name}"
         else:
             assert top in STANDARD or top in third_parties, f"{layer} must not import {name}"
+
+
+def name_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+NAMES = {name_of(path): path for path in MODULES}
+
+
+def files_imported(path):
+    """Return the modules of the package whose text a module's import statements name."""
+    found = set()
+    for node in when_run(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            whole = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in NAMES else node.module for name in whole}
+    return found & set(NAMES)
+
+
+def test_no_file_reaches_itself_over_its_imports():
+    imported = {name: files_imported(path) for name, path in NAMES.items()}
+    for name, path in NAMES.items():
+        if path.name == "__init__.py":  # it hands names on, so a file below names its own sisters
+            continue
+        package = name.rpartition(".")[0]
+        assert not any(
+            package == other or package.startswith(f"{other}.") for other in imported[name]
+        ), f"{name} imports a package that it is part of; name the file instead"
+    graph = {name: imported[name] for name in NAMES if name != "tlcourse"}
+    assert list(TopologicalSorter(graph).static_order())  # a circle is a CycleError that names it
+
+
+ABOVE = {  # part of a door: the parts that it may import
+    "core": {"core"},
+    "parameter": {"parameter", "core"},
+    "feature": {"feature", "parameter", "core"},
+    "transfer": {"transfer", "feature", "parameter", "core"},
+    "structure": {"structure", "transfer", "feature", "parameter", "core"},
+    "target": {"target", "feature", "core"},
+}
+DOORS = [path for path in MODULES if path.parts[len(ROOT.parts) + 1] in ("torch", "keras")]
+
+
+def part_of_door(name):
+    """Return which part of a door a module belongs to; the core's and the verbs' are files."""
+    first = name.split(".")[2]
+    if first in ("devices", "freezing", "models", "training"):
+        return "core"
+    return "transfer" if first in ("transfer", "pretraining") else first
+
+
+@pytest.mark.parametrize("path", [p for p in DOORS if p.name != "__init__.py"], ids=relative)
+def test_inside_a_door_the_nouns_stand_above_the_core(path):
+    door = name_of(path).split(".")[1]
+    below = ABOVE[part_of_door(name_of(path))]
+    for name in files_imported(path):
+        if name.startswith(f"tlcourse.{door}."):
+            assert part_of_door(name) in below, f"{name_of(path)} must not import {name}"
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

@@ -10,7 +10,7 @@ from torch import nn
 
 import tlcourse.torch as tl
 from tlcourse.data import Domain
-from tlcourse.torch.structure.copying import average_features
+from tlcourse.torch.feature.layerwise import average_features
 
 
 def trained(net="small-cnn", size=32, channels=1):

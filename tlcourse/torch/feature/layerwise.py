@@ -13,11 +13,11 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torchvision.models import SwinTransformer
 
 from tlcourse.data import Pictures
 from tlcourse.torch.devices import choose_device
-from tlcourse.torch.structure.copying import average_features, keeps_channels_last
 from tlcourse.torch.training import evaluating, to_tensor
 
 
@@ -99,6 +99,52 @@ def layer_features(
         for hook in hooks:
             hook.remove()
     return {name: torch.cat(rows).numpy() for name, rows in found.items()}
+
+
+def average_features(features: Tensor) -> Tensor:
+    """Average feature maps over space or tokens over the image.
+
+    Parameters
+    ----------
+    features : torch.Tensor of float
+        Shape ``(n, c, h, w)``, ``(n, tokens, c)`` or ``(n, c)``.
+
+    Returns
+    -------
+    torch.Tensor of float, shape (n, c)
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tlcourse.torch.feature.layerwise import average_features
+    >>> tuple(average_features(torch.zeros(5, 16, 8, 8)).shape)
+    (5, 16)
+    """
+    if features.ndim == 3:
+        return features.mean(dim=1)
+    return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
+
+
+def keeps_channels_last(net: nn.Module) -> bool:
+    """Say whether maps inside a net are ``(n, h, w, c)``, which nothing in their shape tells.
+
+    Parameters
+    ----------
+    net : torch.nn.Module
+        Any net.
+
+    Returns
+    -------
+    bool
+
+    Examples
+    --------
+    >>> from torchvision.models import resnet18
+    >>> from tlcourse.torch.feature.layerwise import keeps_channels_last
+    >>> keeps_channels_last(resnet18())
+    False
+    """
+    return any(isinstance(module, SwinTransformer) for module in net.modules())
 
 
 def _average(name, output, n):

@@ -13,11 +13,11 @@ import copy
 
 import torch
 from torch import fx, nn
-from torchvision.models import SwinTransformer
 from torchvision.ops import StochasticDepth
 
 from tlcourse.layering import check_depth
 from tlcourse.torch.devices import seeded
+from tlcourse.torch.feature.layerwise import average_features, keeps_channels_last
 from tlcourse.torch.models import Backbone, Preprocess, TransferModel
 from tlcourse.torch.parameter.layers import layer_names, layers
 from tlcourse.torch.training import evaluating
@@ -183,38 +183,6 @@ def _run_up_to(body, layer):
     for node in reversed(nodes[end + 1 : -1]):
         graph.erase_node(node)
     return fx.GraphModule(body, graph)
-
-
-def average_features(features):
-    """Average feature maps over space or tokens over the image.
-
-    Parameters
-    ----------
-    features : torch.Tensor of float
-        Shape ``(n, c, h, w)``, ``(n, tokens, c)`` or ``(n, c)``.
-
-    Returns
-    -------
-    torch.Tensor of float, shape (n, c)
-    """
-    if features.ndim == 3:
-        return features.mean(dim=1)
-    return features.flatten(2).mean(dim=2) if features.ndim == 4 else features
-
-
-def keeps_channels_last(net):
-    """Say whether maps inside a net are ``(n, h, w, c)``, which nothing in their shape tells.
-
-    Parameters
-    ----------
-    net : torch.nn.Module
-        Any net.
-
-    Returns
-    -------
-    bool
-    """
-    return any(isinstance(module, SwinTransformer) for module in net.modules())
 
 
 def _count_features(net):
