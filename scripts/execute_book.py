@@ -174,7 +174,7 @@ def execute(book: Path, build: Path, workers: int) -> dict[str, BaseException]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Read the command line, execute, and return the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("book", type=Path, help="the folder with the notebooks")
     parser.add_argument("--workers", type=int, default=2, help="notebooks at a time")
     given = parser.parse_args(arguments)
