@@ -62,6 +62,7 @@ def fit(
     batch_size: int = 32,
     weight_decay: float = 0.01,
     loss: Callable[[Any, Any], Any] = cross_entropy,
+    labels_are_classes: bool = True,
     penalty: Callable[[Any], Any] | None = None,
     augment: Callable[[Any], Any] | None = None,
     patience: int | None = None,
@@ -91,6 +92,9 @@ def fit(
         AdamW's decoupled weight decay (Loshchilov and Hutter, 2019).
     loss : callable
         ``loss(logits, labels) -> scalar tensor``.
+    labels_are_classes : bool
+        Whether the loss takes the labels as classes, with one output for each. False for a loss
+        that reads them otherwise, such as the rows of a table.
     penalty : callable, optional
         ``penalty(model) -> scalar tensor``, added to the loss of each update.
     augment : callable, optional
@@ -130,7 +134,7 @@ def fit(
     check_training_data(train, validation, patience)
     check_counts(patience=patience)
     total = count_updates(len(train), epochs=epochs, steps=steps, batch_size=batch_size)
-    if loss is cross_entropy:
+    if labels_are_classes:
         check_outputs(model.output_shape[-1], train)
     batches = -(-len(train) // batch_size)
     keeper = BestWeights(patience, model.get_weights, model.set_weights)
