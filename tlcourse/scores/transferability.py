@@ -186,7 +186,7 @@ def logme(features: ArrayLike, labels: ArrayLike) -> float:
     -----
     A rotation of the features changes nothing. A shift does, since no intercept is fitted. Their
     unit can: a column's evidence may have two optima, one of which does without the features, and
-    where all features are close to zero the fixed start lies beside that one. Scale them up then.
+    the fixed start decides between them. So compare features of like units.
 
     References
     ----------
