@@ -111,6 +111,23 @@ def test_clusters_count_the_same_however_large():
     assert got == pytest.approx(wanted, rel=1e-5)
 
 
+def test_pretraining_weighs_small_and_large_clusters_the_same():
+    rows, which = blobs(n=200, seed=2)
+    rows = np.concatenate([rows[which == 0], rows[which == 1][:6], rows[which == 2][:3]])
+    model = tl.TransferModel(Rows(), 3, seed=5)
+    found = pretext._cluster(tl.extract_features(model, rows), 3, 5)
+    assert np.ptp(np.bincount(found)) > 20
+    with torch.no_grad():
+        logits = model(torch.from_numpy(rows))
+    losses = torch.nn.functional.cross_entropy(logits, torch.from_numpy(found), reduction="none")
+    wanted = np.mean([losses[found == cluster].mean() for cluster in range(3)])
+    history, _ = pretrain_clusters(
+        Rows(), rows, clusters=3, rounds=1, epochs=1, batch_size=len(rows), seed=5
+    )
+    assert history.loss == [pytest.approx(wanted, rel=1e-5)]
+    assert abs(losses.mean() - wanted) > 1e-3  # else balancing could not be told
+
+
 def test_the_same_seed_gives_the_same_backbone():
     rows, _ = blobs()
     nets = []

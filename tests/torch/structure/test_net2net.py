@@ -80,6 +80,20 @@ def test_a_wider_net_learns_and_frozen_layers_stay_frozen():
     assert all(torch.equal(now[name], tensor) for name, tensor in before.items())
 
 
+def test_the_seed_decides_which_units_are_copied_and_the_noise():
+    net = perceptron()
+    usual, first, again, other = (
+        tl.widen(net, "0", 30, noise=0.1, **options)[0].weight.detach()
+        for options in ({}, {"seed": 0}, {"seed": 0}, {"seed": 1})
+    )
+    assert torch.equal(first, again) and torch.equal(first, usual)
+    plain = [tl.widen(net, "0", 30, seed=seed)[0].weight.detach()[6:] for seed in (0, 1)]
+    assert not torch.equal(*plain)
+    noise = [wide[6:] - copied for wide, copied in zip((first, other), plain, strict=True)]
+    assert not torch.allclose(*noise)
+    assert_allclose(noise[0].std(), 0.1 * net[0].weight.detach().std(), rtol=0.3)
+
+
 def test_noise_tells_copies_apart_and_only_them():
     net = perceptron()
     plain, noisy = tl.widen(net, "0", 12), tl.widen(net, "0", 12, noise=0.01)
