@@ -149,12 +149,8 @@ def load_image_folder(
     listing = _list_pictures(path)
     source = PictureSource(listing.files, size, channels, keep_bytes)
     problems = listing.find_problems(source, path)
-    _report(
-        [f"{listing.files[row].relative_to(path)}: {why}" for row, why in problems.items()],
-        listing.unread,
-        path,
-        on_problem,
-    )
+    if on_problem == "raise":
+        _report(listing, problems, path)
     rows = np.array([row for row in range(len(listing.files)) if row not in problems], dtype=int)
     labels, keys = listing.labels[rows], [source.digests[row] for row in rows]
     if listing.validates is None:
@@ -196,7 +192,7 @@ class _Listing:
         found = dict(source.problems)
         for rows in _copies([source.digests[row] for row in good]):
             found |= self._problems_of_copies([good[place] for place in rows], names)
-        return found
+        return dict(sorted(found.items()))
 
     def _problems_of_copies(self, rows, names):
         """Return, by row, why copies of one picture cannot stay; nothing if all of them can."""
@@ -243,20 +239,21 @@ def _list_pictures(path):
     )
 
 
-def _report(problems, unread, path, on_problem):
-    """Raise an error of the problems, or warn of files that are not read, unless told to skip."""
-    if on_problem == "skip":
-        return
+def _report(listing, problems, path):
+    """Raise an error that names the problems, or warn of files that are not read."""
+    n, unread = len(listing.files), listing.unread
     if problems:
+        lines = [f"{listing.files[row].relative_to(path)}: {why}" for row, why in problems.items()]
         raise ImageFolderError(
-            f"{len(problems)} pictures in {path} cannot be used; repair or remove them, or leave "
-            f"them out with on_problem='skip':{list_lines(problems)}"
+            f"{len(problems)} of {n} pictures in {path} cannot be used; repair or remove them, or "
+            f"leave them out with on_problem='skip':{list_lines(lines)}"
         )
     if unread:
         endings = ", ".join(sorted({file.suffix.lower() for file in unread}))
         warnings.warn(
-            f"{len(unread)} picture files in {path} are left out, as {endings} is not read, such "
-            f"as {unread[0].relative_to(path)}; save them as JPEG or PNG.",
+            f"left out {len(unread)} of {n + len(unread)} picture files in {path}, of formats that "
+            f"are not read ({endings}), such as {unread[0].relative_to(path)}; save them as JPEG "
+            "or PNG.",
             stacklevel=3,
         )
 
