@@ -2,6 +2,7 @@
 # make test   test package and book   make clean  remove what was built
 # make site-check   open every built page in Chromium and look for faults
 # make lint   style and spelling      make types  type hints (needs Node.js)
+# make mutants   change the code at 3,000 places, one at a time: does a test notice?
 #
 # Each makes .venv and installs what is missing first. Another Python: make book PYTHON=python3.12
 
@@ -17,10 +18,10 @@ BOOK := _config.yml _toc.yml $(shell find book -type f -not -path '*/.ipynb_chec
 ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1 TF_NUM_INTEROP_THREADS=1
 
 .DELETE_ON_ERROR:
-.PHONY: help book test lint types lab clean site-check
+.PHONY: help book test lint types lab clean site-check mutants
 
 help:
-	@sed -n 's/^# \{0,1\}//p' Makefile | head -6
+	@sed -n 's/^# \{0,1\}//p' Makefile | head -7
 
 book: $(SITE)
 	@echo
@@ -43,8 +44,15 @@ lab: $(INSTALLED)
 site-check: $(SITE)
 	$(BIN)/python scripts/site_check.py _build/html
 
+# The plugins that pytest would load for each mutant play no part in these tests.
+mutants: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mutants]'
+	rm -rf mutants
+	$(ONE_THREAD) PYTEST_DISABLE_PLUGIN_AUTOLOAD=1 $(BIN)/mutmut run --max-children $(WORKERS)
+	$(BIN)/python scripts/mutation_report.py
+
 clean:
-	rm -rf _build
+	rm -rf _build mutants
 
 # --all: Sphinx warns of a page only when it reads it. Without, a failed build would pass when run again.
 $(SITE): $(INSTALLED) _build/.executed-with $(BOOK)

@@ -5,6 +5,7 @@ import importlib
 import numpy as np
 import pandas as pd
 import pytest
+import sklearn
 from numpy.testing import assert_allclose
 from scipy.linalg import eigvals, fractional_matrix_power
 from sklearn.decomposition import PCA
@@ -29,8 +30,8 @@ def two_domains(seed=0, n_source=60, n_target=45, d=5):
 
 @pytest.fixture(scope="module")
 def skada():
-    """Import skada without the TensorFlow that its optimal transport library would load."""
-    with pytest.MonkeyPatch.context() as patch:
+    """Import skada without TensorFlow, and without routed metadata for all other tests."""
+    with pytest.MonkeyPatch.context() as patch, sklearn.config_context():
         patch.setenv("POT_BACKEND_DISABLE_TENSORFLOW", "1")
         return importlib.import_module("skada")
 

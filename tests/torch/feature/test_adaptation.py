@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import sklearn
 import torch
 from numpy.testing import assert_allclose
 from torch import nn
@@ -474,8 +475,12 @@ def test_bad_arguments_are_refused(changes, error, reason):
 
 @pytest.fixture(scope="module")
 def skada():
-    """Import skada without the TensorFlow that its optimal transport library would load."""
-    with pytest.MonkeyPatch.context() as patch, warnings.catch_warnings():
+    """Import skada without TensorFlow, and without routed metadata for all other tests."""
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        warnings.catch_warnings(),
+        sklearn.config_context(),
+    ):
         patch.setenv("POT_BACKEND_DISABLE_TENSORFLOW", "1")
         warnings.simplefilter("ignore")
         return importlib.import_module("skada.deep")
