@@ -29,6 +29,20 @@ def test_loss_is_the_weighted_sum_in_numpy():
     assert_allclose(got, 0.7 * 9 * soft + 0.3 * hard, rtol=1e-12)
 
 
+def test_usual_strengths_and_the_gradient():
+    student, teacher, labels = (
+        logits(0).requires_grad_(),
+        logits(1),
+        torch.tensor([0, 1, 2, 3, 0, 1]),
+    )
+    usual = tl.distillation_loss(student, teacher, labels)
+    given = tl.distillation_loss(student, teacher, labels, temperature=4, weight=0.9)
+    assert usual.item() == given.item() and usual.ndim == 0
+    assert torch.autograd.gradcheck(
+        lambda rows: tl.distillation_loss(rows, teacher, labels, temperature=2, weight=0.4), student
+    )
+
+
 def test_a_student_like_its_teacher_pays_nothing_to_it():
     same, labels = logits(0), torch.zeros(6, dtype=torch.int64)
     assert_allclose(tl.distillation_loss(same, same, labels, weight=1), 0, atol=1e-12)
@@ -78,11 +92,33 @@ def test_weight_zero_is_plain_training():
     assert_allclose(tl.predict(taught, train.inputs), tl.predict(plain, train.inputs), atol=1e-5)
 
 
+def test_the_first_loss_is_the_asked_mixture_on_the_whole_batch():
+    train, teacher = pictures(), tl.TransferModel(tl.backbone("small-cnn", seed=1), 2)
+    for options in ({}, {"temperature": 1.5, "weight": 0.3}):
+        student = tl.TransferModel(tl.backbone("small-cnn", seed=2), 2)
+        with torch.no_grad():  # in training mode, as in the first update
+            images = torch.from_numpy(train.inputs).permute(0, 3, 1, 2)
+            start = copy.deepcopy(student).train()(images)
+        told = torch.from_numpy(tl.predict(teacher, train.inputs))
+        wanted = tl.distillation_loss(start, told, torch.from_numpy(train.labels), **options)
+        history = tl.distil(student, teacher, train, steps=1, batch_size=40, **options)
+        assert_allclose(history.loss, [wanted.item()], rtol=1e-4)
+
+
 def test_misuse_is_refused():
     model = tl.TransferModel(tl.backbone("small-cnn"), 2)
     three = tl.TransferModel(tl.backbone("small-cnn"), 3)
     with pytest.raises(ValueError, match="teacher gives 3 logits, but train has 2 classes"):
         tl.distil(model, three, pictures())
-    for wrong in ({"temperature": 0}, {"weight": 1.2}):
+    same, labels = logits(0), torch.zeros(6, dtype=torch.int64)
+    for wrong in (
+        {"temperature": 0},
+        {"temperature": -1.0},
+        {"temperature": np.nan},
+        {"weight": 1.2},
+        {"weight": -0.1},
+    ):
         with pytest.raises(ValueError, match="temperature must be > 0 and weight in"):
             tl.distil(model, model, pictures(), **wrong)
+        with pytest.raises(ValueError, match="temperature must be > 0 and weight in"):
+            tl.distillation_loss(same, same, labels, **wrong)

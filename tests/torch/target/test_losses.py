@@ -135,19 +135,137 @@ def test_label_smoothing_is_pytorchs_own():
     assert value(smooth) == pytest.approx(wanted)
 
 
+def test_usual_strengths_are_the_documented_ones():
+    weights = 0.001 / (1 - 0.999**COUNTS)
+    weights = weights * 3 / weights.sum()
+    wanted = (weights[LABELS] * by_example()).mean()
+    assert value(class_balanced_loss(COUNTS)) == pytest.approx(wanted, rel=1e-6)
+    wanted = by_example(LOGITS + np.log(COUNTS / 543)).mean()
+    assert value(logit_adjusted_loss(COUNTS)) == pytest.approx(wanted, rel=1e-6)
+    np.testing.assert_allclose(adjust_logits(LOGITS, COUNTS), LOGITS - np.log(COUNTS / 543))
+    loss = SmallLoss(0.8)
+    loss.updates = 50  # half of the usual 100
+    assert value(loss) == pytest.approx(np.sort(by_example())[:12].mean())
+
+
+def test_logits_are_adjusted_by_the_asked_strength_in_their_own_type_and_not_in_place():
+    kept = LOGITS.copy()
+    for dtype in (np.float64, np.float32):
+        adjusted = adjust_logits(LOGITS.astype(dtype), COUNTS.tolist(), tau=0.3)
+        np.testing.assert_allclose(adjusted, LOGITS - 0.3 * np.log(COUNTS / 543), rtol=1e-5)
+        assert adjusted.dtype == dtype
+    np.testing.assert_array_equal(LOGITS, kept)
+
+
 @pytest.mark.parametrize(
-    ("make", "error", "reason"),
+    "loss",
+    [class_balanced_loss(COUNTS), logit_adjusted_loss(COUNTS, tau=0.5), SmallLoss(0.3, warm_up=1)],
+)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_losses_keep_the_type_and_their_gradients_are_finite_differences(loss, dtype):
+    if isinstance(loss, SmallLoss):
+        loss.updates = 1  # from now on the share stays
+    logits = torch.tensor(LOGITS, dtype=dtype, requires_grad=True)
+    labels = torch.tensor(LABELS)
+    assert loss(logits, labels).dtype == dtype and loss(logits, labels).ndim == 0
+    if dtype == torch.float64:
+        assert torch.autograd.gradcheck(lambda rows: loss(rows, labels), logits)
+
+
+@pytest.mark.parametrize(
+    ("trim", "n", "kept"), [(0.33, 20, 13), (0.37, 20, 13), (0.99, 3, 1), (0, 20, 20)]
+)
+def test_the_kept_number_is_rounded_and_at_least_one(trim, n, kept):
+    loss = SmallLoss(trim, warm_up=1)
+    loss(torch.tensor(LOGITS[:n]), torch.tensor(LABELS[:n]))
+    found = loss(torch.tensor(LOGITS[:n]), torch.tensor(LABELS[:n])).item()
+    assert found == pytest.approx(np.sort(by_example()[:n])[:kept].mean())
+
+
+def test_one_example_of_each_of_two_classes_is_enough():
+    logits, labels = torch.tensor(LOGITS[:4, :2]), torch.tensor([0, 1, 1, 0])
+    plain = torch.nn.functional.cross_entropy(logits, labels).item()
+    for loss in (class_balanced_loss([1, 1]), logit_adjusted_loss([1, 1])):
+        assert loss(logits, labels).item() == pytest.approx(plain)
+
+
+INTEGERS = "; give integers: np.bincount(labels, minlength=k)."
+A_CLASS = (
+    "; give one number >= 1 for each of at least 2 classes: a class without any example cannot be "
+    "weighed."
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
     [
-        (lambda: class_balanced_loss([5, 0]), ValueError, "a class without any example"),
-        (lambda: class_balanced_loss([5.0, 2.0]), TypeError, "np.bincount"),
-        (lambda: class_balanced_loss([5]), ValueError, "at least 2 classes"),
-        (lambda: class_balanced_loss([5, 2], beta=1), ValueError, "beta is 1"),
-        (lambda: logit_adjusted_loss([5, 2], tau=-1), ValueError, "tau is -1"),
-        (lambda: adjust_logits(LOGITS, [5, 2]), ValueError, r"give logits \(n, 2\)"),
-        (lambda: SmallLoss(1.0), ValueError, "trim is 1.0"),
-        (lambda: SmallLoss(0.2, warm_up=0), ValueError, "warm_up is 0"),
+        (lambda: class_balanced_loss([5, 0]), ValueError, "counts are [5, 0]" + A_CLASS),
+        (lambda: class_balanced_loss([5]), ValueError, "counts are [5]" + A_CLASS),
+        (lambda: class_balanced_loss([[5, 5]]), ValueError, "counts are [[5, 5]]" + A_CLASS),
+        (
+            lambda: class_balanced_loss([5.0, 2.0]),
+            TypeError,
+            "counts have dtype float64" + INTEGERS,
+        ),
+        (lambda: logit_adjusted_loss([True, True]), TypeError, "counts have dtype bool" + INTEGERS),
+        (
+            lambda: class_balanced_loss([5, 2], beta=1),
+            ValueError,
+            "beta is 1; it must be at least 0 and below 1, such as 0.999.",
+        ),
+        (
+            lambda: class_balanced_loss([5, 2], beta=-0.1),
+            ValueError,
+            "beta is -0.1; it must be at least 0 and below 1, such as 0.999.",
+        ),
+        (
+            lambda: logit_adjusted_loss([5, 2], tau=-1),
+            ValueError,
+            "tau is -1; give a finite number >= 0.",
+        ),
+        (
+            lambda: adjust_logits(LOGITS, [5, 2], tau=-1),
+            ValueError,
+            "tau is -1; give a finite number >= 0.",
+        ),
+        (
+            lambda: adjust_logits(LOGITS, [5, 2]),
+            ValueError,
+            "logits have shape (20, 3) and counts 2 classes; give logits (n, 2).",
+        ),
+        (
+            lambda: adjust_logits(LOGITS[0], [5, 2, 2]),
+            ValueError,
+            "logits have shape (3,) and counts 3 classes; give logits (n, 3).",
+        ),
+        (
+            lambda: adjust_logits(LOGITS[None], [5] * 20),
+            ValueError,
+            "logits have shape (1, 20, 3) and counts 20 classes; give logits (n, 20).",
+        ),
+        (
+            lambda: SmallLoss(1.0),
+            ValueError,
+            "trim is 1.0; it must be at least 0 and below 1.",
+        ),
+        (
+            lambda: SmallLoss(-0.1),
+            ValueError,
+            "trim is -0.1; it must be at least 0 and below 1.",
+        ),
+        (
+            lambda: SmallLoss(0.2, warm_up=0),
+            ValueError,
+            "warm_up is 0; it must be an integer >= 1.",
+        ),
+        (
+            lambda: SmallLoss(0.2, warm_up=1.5),
+            ValueError,
+            "warm_up is 1.5; it must be an integer >= 1.",
+        ),
     ],
 )
-def test_bad_arguments_are_refused(make, error, reason):
-    with pytest.raises(error, match=reason):
+def test_bad_arguments_are_refused(make, error, message):
+    with pytest.raises(error) as raised:
         make()
+    assert str(raised.value) == message

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torch.nn import functional as F
 
-from tlcourse.checks import check_positive
+from tlcourse.checks import check_integer, check_positive
 
 Loss = Callable[[Tensor, Tensor], Tensor]  # of logits (n, k) and labels (n,): a scalar
 
@@ -52,6 +52,16 @@ def class_balanced_loss(counts: ArrayLike, *, beta: float = 0.999) -> Loss:
     ----------
     Cui, Jia, Lin, Song and Belongie, Class-Balanced Loss Based on Effective Number of Samples,
     CVPR 2019, equations 2 and 5.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> loss = tl.class_balanced_loss([900, 100], beta=0.999)
+    >>> logits = torch.zeros(2, 2)
+    >>> common, rare = (loss(logits, torch.tensor([k, k])).item() for k in (0, 1))
+    >>> round(rare / common, 2)  # of the largest possible ratio 9
+    6.23
     """
     counts = _check_counts(counts)
     if not 0 <= beta < 1:
@@ -97,6 +107,15 @@ def logit_adjusted_loss(counts: ArrayLike, *, tau: float = 1.0) -> Loss:
     ----------
     Menon, Jayasumana, Rawat, Jain, Veit and Kumar, Long-tail Learning via Logit Adjustment,
     ICLR 2021, equation 10.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> loss = tl.logit_adjusted_loss([900, 100])
+    >>> prior = torch.tensor([[0.9, 0.1]]).log()
+    >>> round(loss(torch.zeros(1, 2), torch.tensor([1])).item(), 3), round(-prior[0, 1].item(), 3)
+    (2.303, 2.303)
     """
     offsets = torch.tensor(_log_priors(counts, tau), dtype=torch.float32)
 
@@ -138,6 +157,14 @@ def adjust_logits(
     References
     ----------
     Menon et al., Long-tail Learning via Logit Adjustment, ICLR 2021, equation 9.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import tlcourse.torch as tl
+    >>> logits = np.log([[0.8, 0.2]])  # less sure of the common class than its share of 0.9
+    >>> tl.adjust_logits(logits, [900, 100]).argmax(axis=1)
+    array([1])
     """
     offsets = _log_priors(counts, tau)
     if np.ndim(logits) != 2 or np.shape(logits)[1] != len(offsets):
@@ -179,14 +206,21 @@ class SmallLoss:
     ----------
     Han, Yao, Yu, Niu, Xu, Hu, Tsang and Sugiyama, Co-teaching: Robust Training of Deep Neural
     Networks with Extremely Noisy Labels, NeurIPS 2018, Algorithm 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> loss = tl.SmallLoss(0.5, warm_up=1)
+    >>> logits, labels = torch.tensor([[9.0, 0.0], [9.0, 0.0]]), torch.tensor([0, 1])
+    >>> [round(loss(logits, labels).item(), 2) for _ in range(2)]  # then without the wrong one
+    [4.5, 0.0]
     """
 
     def __init__(self, trim: float, *, warm_up: int = 100) -> None:
         if not 0 <= trim < 1:
             raise ValueError(f"trim is {trim!r}; it must be at least 0 and below 1.")
-        if not isinstance(warm_up, int | np.integer) or warm_up < 1:
-            raise ValueError(f"warm_up is {warm_up!r}; it must be an integer >= 1.")
-        self.trim, self.warm_up, self.updates = trim, warm_up, 0
+        self.trim, self.warm_up, self.updates = trim, check_integer("warm_up", warm_up), 0
 
     def __call__(
         self, logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]
