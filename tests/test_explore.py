@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -115,3 +116,15 @@ def test_what_cannot_be_shown_is_refused(monkeypatch, arguments, error, reason):
     arguments = {"draw": paint, "alt": "a box", "width": [1]} | arguments
     with pytest.raises(error, match=reason):
         explore(arguments.pop("draw"), **arguments)
+
+
+def test_plain_python_without_ipython_shows_the_first_figure(monkeypatch):
+    drawn = []
+
+    def draw(rate, start):
+        drawn.append((rate, start))
+        return plt.figure()
+
+    monkeypatch.setitem(sys.modules, "IPython.display", None)  # as where it is not installed
+    explore(draw, alt="a figure", rate=[0.1, 0.5], start=["near", "far"])
+    assert drawn == [(0.1, "near")]

@@ -32,7 +32,7 @@ _COLOURS = 64
 def explore(
     draw: Callable[..., Any], /, *, alt: str | Callable[..., str], **grid: Sequence
 ) -> None:
-    """Show a figure that the reader can change.
+    """Show a figure that the reader can change; in plain Python, without IPython, its first state.
 
     Parameters
     ----------
@@ -67,8 +67,12 @@ def explore(
     """
     values = {name: list(choices) for name, choices in grid.items()}
     _check(draw, alt, values)
-    from IPython.display import HTML, display
-
+    try:
+        from IPython.display import HTML, display
+    except ImportError:
+        _figure(draw, {name: choices[0] for name, choices in values.items()})
+        plt.show()
+        return
     if os.environ.get("TLCOURSE_EXPLORE") == "frames":
         display(HTML(frames_html(draw, alt, values)))
     else:
