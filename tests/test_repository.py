@@ -23,7 +23,7 @@ def test_workflows_take_actions_by_their_commit_and_may_only_read(path):
 def test_the_version_stands_once():
     assert "version" not in yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
-    assert not re.search(r"^version =", settings, re.M)
+    assert not re.search('^version = "', settings, re.M)
     assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", tlcourse.__version__)
 
 
