@@ -1,6 +1,7 @@
 """The training loop: what learns, for how long, with which batches, rates and random numbers."""
 
 import copy
+import threading
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from torch.nn import functional as F
 
 import tlcourse.torch as tl
 from tlcourse.data import Domain
-from tlcourse.torch.training import make_optimiser
+from tlcourse.torch import training
+from tlcourse.torch.models import Preprocess
+from tlcourse.torch.training import fetch, in_turn, make_optimiser
 
 
 def rows(n=40, d=5, k=3, seed=0):
@@ -175,6 +178,41 @@ def test_global_state_does_not_reach_the_training():
     assert torch.equal(*finals)
 
 
+def order_of(seed, *, n=20, epochs=2, batch_size=6):
+    """Train on numbered examples; return their numbers as they come."""
+    seen = []
+    numbered = rows(n).with_inputs(np.repeat(np.arange(n, dtype=np.float32)[:, None], 5, axis=1))
+    tl.fit(
+        nn.Linear(5, 3),
+        numbered,
+        epochs=epochs,
+        batch_size=batch_size,
+        augment=lambda inputs: seen.extend(inputs[:, 0].tolist()) or inputs,
+        seed=seed,
+    )
+    return seen
+
+
+def test_the_order_of_the_examples_follows_the_seed():
+    assert order_of(1) == order_of(1)
+    assert order_of(1) != order_of(2)
+    draw = np.random.default_rng(1)
+    assert order_of(1) == [*draw.permutation(20), *draw.permutation(20)]
+
+
+@pytest.mark.parametrize("weight_decay", [0.0, 0.5])
+def test_an_update_is_adamws_with_its_weight_decay(weight_decay):
+    model = nn.Linear(1, 2, bias=False)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[4.0], [-3.0]]))
+    one = Domain("one", np.ones((1, 1), np.float32), np.array([0]), ("a", "b"))
+    rate = make_optimiser(model, 0.1, weight_decay, 1)[1].get_last_lr()[0]
+    tl.fit(model, one, steps=1, lr=0.1, weight_decay=weight_decay, device="cpu")
+    # Loshchilov and Hutter 2019, algorithm 2; Adam's first step is the gradient's sign
+    wanted = np.array([4.0, -3.0]) * (1 - rate * weight_decay) - rate * np.array([-1, 1])
+    assert_allclose(model.weight.detach().numpy()[:, 0], wanted, rtol=1e-5)
+
+
 def test_penalty_is_added_to_the_loss():
     model = perceptron()
     tl.fit(
@@ -232,6 +270,236 @@ def test_images_are_transposed_not_reshaped():
     seen = tl.predict(spy, image)
     assert seen.shape == (1, 3, 4, 6)
     assert_allclose(seen[0, :, 1, 2], (0.1, 0.5, 0.9))
+
+
+class Files:
+    """Inputs that exist only where they are indexed, and that note each index."""
+
+    dtype, ndim = np.dtype(np.float32), 4
+
+    def __init__(self, images, broken=()):
+        self.images, self.broken, self.asked, self.threads = images, broken, [], set()
+        self.shape = images.shape
+
+    def __len__(self):
+        """Return the number of images."""
+        return len(self.images)
+
+    def __array__(self, dtype=None, copy=None):
+        """Refuse to be held whole."""
+        raise MemoryError("too many pictures for an array")
+
+    def __getitem__(self, key):
+        """Decode some images."""
+        chosen = np.arange(len(self))[key]
+        if set(chosen) & set(self.broken):
+            raise OSError(f"one of {chosen} cannot be decoded")
+        self.asked.append(chosen.tolist())
+        self.threads.add(threading.current_thread())
+        return self.images[key]
+
+
+def random_images(n, size=32, channels=1):
+    """Draw images."""
+    return np.random.default_rng(0).random((n, size, size, channels), dtype=np.float32)
+
+
+def fetching_threads():
+    """Return the threads that read inputs."""
+    return [thread for thread in threading.enumerate() if thread.name.startswith("fetch")]
+
+
+def test_prediction_takes_files_batch_by_batch_in_one_other_thread_that_ends():
+    images, model = random_images(10), tl.TransferModel(tl.backbone("small-cnn"), 3)
+    files = Files(images)
+    assert np.array_equal(
+        tl.predict(model, files, batch_size=4), tl.predict(model, images, batch_size=4)
+    )
+    assert files.asked == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert len(files.threads) == 1
+    assert threading.current_thread() not in files.threads
+    assert not fetching_threads()
+
+
+def test_the_next_batch_is_fetched_while_the_net_computes():
+    came = threading.Event()
+
+    class Waits(nn.Module):
+        def forward(self, inputs):
+            """Compute nothing before the second batch has been read."""
+            assert came.wait(timeout=60)
+            return inputs.flatten(1)
+
+    class Tells(Files):
+        def __getitem__(self, key):
+            """Tell when the second batch is read."""
+            images = super().__getitem__(key)
+            if len(self.asked) == 2:
+                came.set()
+            return images
+
+    assert tl.predict(Waits(), Tells(random_images(6)), batch_size=3).shape == (6, 1024)
+
+
+def test_no_more_than_one_batch_is_fetched_ahead():
+    files, ahead = Files(random_images(12)), []
+    stream = fetch(files, in_turn(12, 2))
+    for taken, _ in enumerate(stream, start=1):
+        ahead.append(len(files.asked) - taken)
+    assert max(ahead) <= 1
+    assert len(files.asked) == 6
+
+
+def test_training_from_files_gives_the_same_bits_as_from_memory():
+    images, labels = random_images(11), np.arange(11) % 3
+    domain = Domain("noise", images, labels, ("a", "b", "c"))
+    from_files = copy.copy(domain)
+    object.__setattr__(from_files, "inputs", Files(images))
+    weights = []
+    for train in (domain, from_files):
+        model = tl.TransferModel(tl.backbone("small-cnn"), 3)
+        tl.fit(model, train, train, epochs=3, batch_size=4)
+        weights.append(model.state_dict())
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert not fetching_threads()
+
+
+def test_what_goes_wrong_in_reading_is_raised_and_no_thread_is_left():
+    model = tl.TransferModel(tl.backbone("small-cnn"), 3)
+    with pytest.raises(OSError, match="cannot be decoded") as caught:
+        tl.predict(model, Files(random_images(9), broken=[5]), batch_size=2)
+    assert not fetching_threads(), caught
+    with pytest.raises(ZeroDivisionError) as caught:  # in the net, while a batch is on its way
+        tl.predict(Fails(), Files(random_images(9)), batch_size=2)
+    assert not fetching_threads(), caught
+
+
+class Fails(nn.Module):
+    """A net with a fault of its own."""
+
+    def forward(self, inputs):
+        """Fail."""
+        raise ZeroDivisionError
+
+
+class Sees(nn.Module):
+    """A net that notes the shapes that it is given, and returns the means over space."""
+
+    def __init__(self):
+        super().__init__()
+        self.shapes, self.are_channels_last = [], []
+
+    def forward(self, images):
+        """Average over space."""
+        self.shapes.append(tuple(images.shape))
+        self.are_channels_last.append(images.is_contiguous(memory_format=torch.channels_last))
+        return images.mean(dim=(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "channels", "batches"),
+    [(300, 32, 1, [256, 44]), (40, 224, 3, [16, 16, 8]), (2, 1024, 3, [1, 1])],
+)
+def test_large_pictures_come_in_small_batches(n, size, channels, batches):
+    net, image = Sees(), np.full((1, size, size, channels), 0.5, np.float32)
+    many = np.broadcast_to(image, (n, size, size, channels))  # takes the memory of one
+    tl.predict(net, many, device="cpu")
+    assert [shape[0] for shape in net.shapes] == batches
+    net.shapes.clear()
+    tl.predict(net, many[:2], batch_size=2, device="cpu")
+    assert [shape[0] for shape in net.shapes] == [2]  # what is asked for comes first
+
+
+def test_small_pictures_that_the_net_enlarges_come_in_small_batches_too():
+    net = Sees()
+    large = tl.Backbone("sees", Preprocess(224, 3, (0,) * 3, (1,) * 3), net, 3)
+    tl.extract_features(large, random_images(40, size=28), device="cpu")
+    assert net.shapes == [(16, 3, 224, 224), (16, 3, 224, 224), (8, 3, 224, 224)]
+    assert all(net.are_channels_last)  # grey pictures, repeated for three channels, too
+
+
+def test_bytes_are_pictures_divided_by_255():
+    model = tl.TransferModel(tl.backbone("small-cnn"), 3)
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 1)).astype(np.uint8)
+    scaled = (pixels / 255).astype(np.float32)
+    assert_allclose(tl.predict(model, pixels), tl.predict(model, scaled), atol=1e-6)
+    counts = np.array([[0, 3, 200]], dtype=np.uint8)  # rows are numbers, not pixels
+    assert_allclose(tl.predict(nn.Identity(), counts), counts)
+
+
+@pytest.mark.parametrize("wrong", [255 * random_images(2), 4 * random_images(2) - 2, [np.nan]])
+def test_pictures_outside_0_to_1_are_refused(wrong):
+    images = np.broadcast_to(np.asarray(wrong, np.float32), (2, 32, 32, 1))
+    for verb in (tl.predict, tl.extract_features):
+        with pytest.raises(ValueError, match=r"images span \[.*give them in \[0, 1\], or as bytes"):
+            verb(tl.backbone("small-cnn"), images)
+    assert tl.predict(Sees(), 1.08 * random_images(2)).shape == (2, 1)  # sharp resampling
+
+
+@pytest.mark.parametrize("k", [2, 4, 10])
+@pytest.mark.parametrize("loss", [F.cross_entropy, tl.SmallLoss(0.2)])
+def test_a_model_with_other_outputs_than_classes_is_refused(k, loss):
+    model = perceptron(k=k)
+    before = copy.deepcopy(model[0].weight)
+    with pytest.raises(ValueError, match=f"model has {k} outputs, but train has 3 classes"):
+        tl.fit(model, rows(), loss=loss)
+    assert torch.equal(model[0].weight, before)
+
+
+def test_a_loss_that_reads_labels_otherwise_may_have_any_outputs():
+    table = torch.randn(40, 2)
+    numbered = Domain("rows", rows().inputs, np.arange(40), tuple(map(str, range(40))))
+    history = tl.fit(
+        perceptron(k=2),
+        numbered,
+        epochs=1,
+        loss=lambda outputs, row: F.mse_loss(outputs, table[row]),
+        labels_are_classes=False,
+    )
+    assert history.steps == 2
+
+
+def test_inputs_of_another_shape_are_refused_in_plain_words():
+    wide = np.zeros((4, 7), dtype=np.float32)
+    with pytest.raises(ValueError, match=r"model cannot take inputs of shape \(n, 7\): mat1"):
+        tl.predict(perceptron(), wide)
+    with pytest.raises(ValueError, match=r"model cannot take inputs of shape \(n, 7\)"):
+        tl.fit(perceptron(), Domain("wide", wide, np.arange(4) % 3, tuple("abc")))
+    with pytest.raises(ZeroDivisionError):
+        tl.predict(Fails(), wide)
+
+
+def in_bfloat16(device, mixed):
+    """Stand in for the precision of a GPU on a CPU."""
+    context = torch.autocast("cpu", torch.bfloat16, enabled=mixed)
+    return context, torch.amp.GradScaler("cpu", enabled=mixed)
+
+
+def test_mixed_precision_computes_in_16_bits_and_returns_32(monkeypatch):
+    model, images = tl.TransferModel(tl.backbone("small-cnn"), 3), random_images(6)
+    wanted = tl.predict(model, images)
+    assert np.array_equal(tl.predict(model, images, mixed_precision=True, device="cpu"), wanted)
+    monkeypatch.setattr(training, "_make_precision", in_bfloat16)
+    for verb in (tl.predict, tl.extract_features):
+        exact = verb(model, images)
+        rounded = verb(model, images, mixed_precision=True)
+        assert rounded.dtype == np.float32
+        assert not np.array_equal(rounded, exact)
+        assert_allclose(rounded, exact, atol=0.02 * np.abs(exact).max())
+
+
+def test_training_in_mixed_precision_scales_the_loss_and_keeps_the_weights_in_32(monkeypatch):
+    monkeypatch.setattr(training, "_make_precision", in_bfloat16)
+    finals, seen = [], []
+    for mixed in (False, True):
+        model = perceptron()
+        model[4].register_forward_hook(lambda *call: seen.append(call[2].dtype))
+        history = tl.fit(model, rows(), epochs=20, lr=1e-2, mixed_precision=mixed)
+        finals.append(history.loss[-1])
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+    assert set(seen) == {torch.float32, torch.bfloat16}
+    assert finals[0] != finals[1]
+    assert finals[1] == pytest.approx(finals[0], rel=0.1)
 
 
 BAD = [

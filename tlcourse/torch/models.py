@@ -60,6 +60,8 @@ class Preprocess(nn.Module):
             images = F.interpolate(
                 images, (self.size, self.size), mode="bilinear", antialias=True, align_corners=False
             )
+        # a repeated grey channel has no place in memory yet; convolutions want channels last
+        images = images.contiguous(memory_format=torch.channels_last)
         return (images - self.mean) / self.std
 
     def extra_repr(self):

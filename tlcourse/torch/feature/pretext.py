@@ -158,7 +158,7 @@ def pretrain_clusters(
         model = TransferModel(backbone, clusters, seed=round_seed)
         part = fit(
             model,
-            _unlabelled(inputs, pseudo),
+            _unlabelled(inputs, pseudo, clusters),
             epochs=epochs,
             batch_size=batch_size,
             seed=round_seed,
@@ -230,10 +230,10 @@ def _cluster(features, clusters, seed):
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 
-def _unlabelled(inputs, labels=None):
+def _unlabelled(inputs, labels=None, classes=1):
     """Wrap inputs as the domain that `fit` takes, with labels that say nothing or pseudo-labels."""
     if isinstance(inputs, Domain):
         raise TypeError("inputs is a Domain; give domain.inputs: pretraining uses no labels.")
     labels = np.zeros(len(inputs), dtype=np.int64) if labels is None else labels
-    names = [str(label) for label in range(labels.max(initial=0) + 1)]
+    names = [str(label) for label in range(classes)]  # of which some may be empty
     return Domain("unlabelled", inputs, labels, names)

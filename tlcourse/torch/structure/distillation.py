@@ -105,6 +105,5 @@ def distil(
             outputs, logits[rows], labels[rows], temperature=temperature, weight=weight
         )
 
-    return methods.distil(
-        DOOR, make_loss, student, teacher, train, validation, device=device, **fit_options
-    )
+    fit_options |= {"device": device, "labels_are_classes": False}  # but rows of the table
+    return methods.distil(DOOR, make_loss, student, teacher, train, validation, **fit_options)
