@@ -1,9 +1,7 @@
 """The site check finds each kind of fault on a small site, and nothing on a good one."""
 
-import http.server
 import importlib.util
-import shutil
-import threading
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +11,10 @@ SPEC = importlib.util.spec_from_file_location("site_check", FILE)
 site_check = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(site_check)
 
-HAS_CHROMIUM = any(map(shutil.which, site_check.BROWSERS))
+needs_chromium = pytest.mark.skipif(
+    site_check.find_browser() is None, reason="there is no Chromium on this machine"
+)
+ELSEWHERE = "http://elsewhere.invalid/x.js"
 PIXEL = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk"
     "+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -33,25 +34,6 @@ def write(folder, body, name="index.html", head=""):
     return folder
 
 
-@pytest.fixture
-def elsewhere():
-    """Serve a script from another host than the site's."""
-
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            self.send_response(200)
-            self.send_header("Content-Type", "text/javascript")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://localhost:{server.server_address[1]}/x.js"
-        server.shutdown()
-
-
 @pytest.mark.parametrize(
     ("body", "fault"),
     [
@@ -60,6 +42,9 @@ def elsewhere():
         ('<a href="other.html#gone">x</a>', "other.html#gone has no such anchor"),
         ('<img alt="x" src="gone.png">', "gone.png leads nowhere"),
         ('<script src="https://example.org/x.js"></script>', "loads https://example.org/x.js"),
+        ('<a href="https://exa mple.org">x</a>', "https://exa mple.org is no web address"),
+        ('<a href="https:example.org">x</a>', "https:example.org is no web address"),
+        ('<a href="http://localhost">x</a>', "http://localhost is no web address"),
     ],
 )
 def test_dead_links_and_foreign_files_are_found_without_a_browser(tmp_path, body, fault):
@@ -76,7 +61,7 @@ def test_good_links_are_let_pass(tmp_path):
     assert list(site_check.check_links(write(tmp_path, body))) == []
 
 
-@pytest.mark.skipif(not HAS_CHROMIUM, reason="there is no Chromium on this machine")
+@needs_chromium
 def test_a_browser_finds_nothing_on_a_good_page(tmp_path):
     action = f"this.closest('figure').querySelector('img').src = '{OTHER_PIXEL}#' + this.value"
     moving = FIGURE.format(pixel=PIXEL, action=action)
@@ -84,8 +69,8 @@ def test_a_browser_finds_nothing_on_a_good_page(tmp_path):
     assert list(site_check.check_in_browser(tmp_path)) == []
 
 
-@pytest.mark.skipif(not HAS_CHROMIUM, reason="there is no Chromium on this machine")
-def test_a_browser_finds_what_only_a_browser_sees(tmp_path, elsewhere):
+@needs_chromium
+def test_a_browser_finds_what_only_a_browser_sees(tmp_path):
     write(
         tmp_path,
         FIGURE.format(pixel=PIXEL, action="")
@@ -93,7 +78,7 @@ def test_a_browser_finds_what_only_a_browser_sees(tmp_path, elsewhere):
         <img src="{PIXEL}"><img src="{PIXEL}" alt="../_images/1.png">
         <div style="width: 2000px">wide</div>
         <p style="color: #eee; background: #fff">pale</p>
-        <script>setTimeout(() => import("{elsewhere}"), 0); undefined_name();</script>""",
+        <script>setTimeout(() => import("{ELSEWHERE}"), 0); undefined_name();</script>""",
     )
     (tmp_path / "big.js").write_text("//" + "x" * 3_100_000, encoding="utf-8")
     write(tmp_path, "<p>Heavy.</p>", "heavy.html", head='<script src="big.js"></script>')
@@ -103,14 +88,36 @@ def test_a_browser_finds_what_only_a_browser_sees(tmp_path, elsewhere):
         "changes nothing",
         "keyboard does not move",
         "phone: scrolls sideways",
-        "color-contrast",
+        "light mode: color-contrast",
         "undefined_name",
-        f"requests {elsewhere}",
-        "heavy.html: weighs 3.1 MB",
+        f"requests {ELSEWHERE}",
+        "heavy.html: phone: weighs 3.1 MB",
     ):
         assert fault in found, fault
 
 
 def test_an_empty_folder_is_no_success(tmp_path, capsys):
-    assert site_check.main(tmp_path) == 1
+    assert site_check.main([str(tmp_path)]) == 1
     assert "make book" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("ci", "options", "status"),
+    [("", [], 0), ("false", [], 0), ("true", [], 1), ("", ["--require-browser"], 1)],
+)
+def test_a_missing_browser_is_said_and_fails_where_one_is_required(
+    tmp_path, monkeypatch, capsys, ci, options, status
+):
+    monkeypatch.setattr(site_check, "find_browser", lambda: None)
+    monkeypatch.setenv("CI", ci)
+    assert site_check.main([str(write(tmp_path, "")), *options]) == status
+    printed = capsys.readouterr().out
+    assert "1 pages links checked; NOT opened, as there is no Chromium" in printed
+    assert ("install Chromium" in printed) == (status == 1)
+
+
+def test_the_accessibility_rules_are_this_year_s():
+    from axe_playwright_python.sync_playwright import Axe
+
+    version = re.search(r"axe v(\d+)\.(\d+)", Axe().axe_script)
+    assert (int(version[1]), int(version[2])) >= (4, 12)
