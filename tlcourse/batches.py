@@ -4,14 +4,15 @@ Design choices
 --------------
 - Batches of a training are equal in size but for one example. So no last batch of a single example
   breaks BatchNorm or weighs more than the others.
-- Without gradients, what a net holds at once grows with the pixels it sees; the usual batch has as
-  many pixels for every size of picture, so memory does not depend on the data.
-- Pictures that are decoded on the way are decoded one batch ahead in a thread, beside the net.
+- Unless told otherwise, a prediction sizes its batches by what the net sees of each example, so
+  that its memory does not grow with the pictures.
+- Inputs are never held whole: a batch is taken, and decoded where they are files, while the net
+  computes the one before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,9 +20,9 @@ import numpy as np
 
 from tlcourse.checks import check_counts
 
-_MOST_AT_ONCE = 256
-_PIXELS_AT_ONCE = 16 * 224 * 224
-_TOLERANCE = 0.1
+_EXAMPLES_AT_ONCE = 256
+_NUMBERS_AT_ONCE = 2_500_000  # what 16 pictures of 224 x 224 x 3 hold; they fit a CPU's caches best
+_TOLERANCE = 0.1  # resampling with a sharp kernel goes a little beyond [0, 1]
 
 
 def count_updates(examples: int, *, epochs: int, steps: int | None, batch_size: int) -> int:
@@ -49,6 +50,7 @@ def count_updates(examples: int, *, epochs: int, steps: int | None, batch_size: 
 
     Examples
     --------
+    >>> from tlcourse.batches import count_updates
     >>> count_updates(100, epochs=2, steps=None, batch_size=32)
     8
     >>> count_updates(100, epochs=2, steps=5, batch_size=32)
@@ -80,6 +82,8 @@ def endless_batches(
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tlcourse.batches import endless_batches
     >>> batches = endless_batches(5, 2, np.random.default_rng(0))
     >>> [len(next(batches)) for _ in range(4)]
     [2, 2, 1, 2]
@@ -88,24 +92,29 @@ def endless_batches(
         yield from np.array_split(order.permutation(examples), -(-examples // batch_size))
 
 
-def usual_batch_size(pixels: int | None) -> int:
+def usual_batch_size(numbers: int, *, on_gpu: bool = False) -> int:
     """Choose how many examples a net computes at once, without gradients.
 
     Parameters
     ----------
-    pixels : int or None
-        Height times width of what the net sees; None for rows.
+    numbers : int
+        How many numbers the net sees of an example: height times width times channels.
+    on_gpu : bool
+        A GPU takes 16 times as much as a CPU.
 
     Returns
     -------
     int
+        From 1 to 256.
 
     Examples
     --------
-    >>> usual_batch_size(224 * 224), usual_batch_size(32 * 32), usual_batch_size(None)
+    >>> from tlcourse.batches import usual_batch_size
+    >>> usual_batch_size(224 * 224 * 3), usual_batch_size(32 * 32 * 1), usual_batch_size(4)
     (16, 256, 256)
     """
-    return min(_MOST_AT_ONCE, max(1, _PIXELS_AT_ONCE // pixels)) if pixels else _MOST_AT_ONCE
+    most = _NUMBERS_AT_ONCE * (16 if on_gpu else 1)
+    return max(1, min(_EXAMPLES_AT_ONCE, most // numbers))
 
 
 def check_inputs(inputs: Any) -> Any:
@@ -129,6 +138,7 @@ def check_inputs(inputs: Any) -> Any:
 
     Examples
     --------
+    >>> from tlcourse.batches import check_inputs
     >>> check_inputs([[1.0, 2.0]]).shape
     (1, 2)
     """
@@ -161,36 +171,58 @@ def to_float(batch: np.ndarray) -> np.ndarray:
 
     Examples
     --------
+    >>> import numpy as np
+    >>> from tlcourse.batches import to_float
     >>> to_float(np.full((1, 1, 1, 1), 255, dtype=np.uint8)).item()
     1.0
     """
     batch = np.asarray(batch)
-    if batch.ndim != 4:
-        return batch.astype(np.float32, copy=False)
-    if batch.dtype == np.uint8:
+    if batch.ndim == 4 and batch.dtype == np.uint8:
         return batch.astype(np.float32) / np.float32(255)
-    low, high = batch.min(), batch.max()
-    if low < -_TOLERANCE or high > 1 + _TOLERANCE:
-        raise ValueError(
-            f"images span [{low:.3g}, {high:.3g}]; give floats in [0, 1] or bytes (uint8). "
-            "Normalisation belongs to the model's preprocessing."
-        )
+    if batch.ndim == 4 and batch.size:
+        check_range(float(batch.min()), float(batch.max()))
     return batch.astype(np.float32, copy=False)
 
 
-def in_order(examples: int, batch_size: int) -> list[np.ndarray]:
-    """Part rows into batches, in order.
+def check_range(low: float, high: float) -> None:
+    """Refuse images that are clearly outside [0, 1].
+
+    Parameters
+    ----------
+    low, high : float
+        Their smallest and their largest number. A little beyond [0, 1] is let pass: that is what
+        resampling with a sharp kernel does.
+
+    Raises
+    ------
+    ValueError
+        If they are more than 0.1 outside, or NaN.
+
+    Examples
+    --------
+    >>> from tlcourse.batches import check_range
+    >>> check_range(-0.02, 1.0)
+    """
+    if not (low >= -_TOLERANCE and high <= 1 + _TOLERANCE):
+        raise ValueError(
+            f"images span [{low:.3g}, {high:.3g}]; give them in [0, 1], or as bytes (uint8). "
+            "Normalisation belongs to the model's preprocessing."
+        )
+
+
+def in_turn(examples: int, batch_size: int) -> list[slice]:
+    """Part examples into batches, in order.
 
     Parameters
     ----------
     examples : int
-        Number of rows.
+        How many there are.
     batch_size : int
-        Largest number of rows in a batch.
+        Largest number in a batch.
 
     Returns
     -------
-    list of ndarray of int64
+    list of slice
         All of ``batch_size`` rows but the last.
 
     Raises
@@ -200,51 +232,49 @@ def in_order(examples: int, batch_size: int) -> list[np.ndarray]:
 
     Examples
     --------
-    >>> [rows.tolist() for rows in in_order(5, 2)]
-    [[0, 1], [2, 3], [4]]
+    >>> from tlcourse.batches import in_turn
+    >>> [(part.start, part.stop) for part in in_turn(5, 2)]
+    [(0, 2), (2, 4), (4, 5)]
     """
     check_counts(batch_size=batch_size)
-    return np.split(np.arange(examples), range(batch_size, examples, batch_size))
+    starts = range(0, examples, batch_size)
+    return [slice(start, min(start + batch_size, examples)) for start in starts]
 
 
-def load_batches(inputs: Any, parts: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Load one batch after another, one ahead of need where pictures are still to be decoded.
+def fetch(inputs: Any, parts: Iterable[Any]) -> Iterator[np.ndarray]:
+    """Yield ``inputs[part]`` for each part in order, the next one fetched beside the caller's work.
 
     Parameters
     ----------
     inputs : array-like
-        Images or rows; anything that ``inputs[rows]`` reads.
-    parts : iterable of ndarray of int
-        The rows of each batch.
+        What an index gives rows of. A thread reads files (`tlcourse.data.Pictures`, memory-mapped
+        arrays); from an array in memory rows come at once.
+    parts : iterable
+        Indices. One more than was asked for is taken at most.
 
     Yields
     ------
-    ndarray of float32
-        As from `to_float`.
-
-    Raises
-    ------
-    ValueError
-        As from `to_float`.
+    ndarray
+        Close the generator if you leave before the end (``contextlib.closing``): that ends its
+        thread. An error of the thread is raised here, in its turn.
 
     Examples
     --------
-    >>> rows = np.arange(6, dtype=np.float32).reshape(3, 2)
-    >>> [batch.shape for batch in load_batches(rows, in_order(3, 2))]
-    [(2, 2), (1, 2)]
+    >>> import numpy as np
+    >>> from tlcourse.batches import fetch, in_turn
+    >>> rows = np.arange(6).reshape(3, 2)
+    >>> [batch.tolist() for batch in fetch(rows, in_turn(3, 2))]
+    [[[0, 1], [2, 3]], [[4, 5]]]
     """
-
-    def load(rows: Sequence[int]) -> np.ndarray:
-        return to_float(inputs[rows])
-
-    if isinstance(inputs, np.ndarray):
-        yield from map(load, parts)
+    if type(inputs) is np.ndarray:
+        for part in parts:
+            yield inputs[part]
         return
-    with ThreadPoolExecutor(max_workers=1) as reader:
-        waiting = None
-        for rows in parts:
-            ready, waiting = waiting, reader.submit(load, rows)
-            if ready is not None:
-                yield ready.result()
-        if waiting is not None:
-            yield waiting.result()
+    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as reader:
+        coming = None
+        for part in parts:
+            arrived, coming = coming, reader.submit(inputs.__getitem__, part)
+            if arrived is not None:
+                yield arrived.result()
+        if coming is not None:
+            yield coming.result()

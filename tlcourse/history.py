@@ -68,6 +68,7 @@ class History:
 
         Examples
         --------
+        >>> from tlcourse.history import History
         >>> history = History(steps=5)
         >>> history.record(0.7)
         >>> history.loss
@@ -93,6 +94,7 @@ class History:
 
         Examples
         --------
+        >>> from tlcourse.history import History
         >>> whole = History(loss=[2.0], steps=3)
         >>> whole.join(History(loss=[1.0, 1.5], best_epoch=0, steps=6))
         >>> whole.loss, whole.steps, whole.best_epoch
@@ -122,6 +124,7 @@ class BestWeights:
 
     Examples
     --------
+    >>> from tlcourse.history import BestWeights, History
     >>> weights = [0]
     >>> keeper = BestWeights(1, lambda: list(weights), weights.__init__)
     >>> history = History()

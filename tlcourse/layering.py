@@ -40,6 +40,7 @@ def match_names(names: Iterable[str], patterns: Collection[str], what: str) -> l
 
     Examples
     --------
+    >>> from tlcourse.layering import match_names
     >>> match_names(["body.conv", "body.norm", "head"], ["*.norm", "head"], "layers")
     ['body.norm', 'head']
     >>> match_names(["body.conv", "body.norm", "head"], ["body"], "layers")
@@ -72,6 +73,7 @@ def matches(name: str, pattern: str) -> bool:
 
     Examples
     --------
+    >>> from tlcourse.layering import matches
     >>> matches("backbone.block1.conv", "backbone.block[12]")
     True
     """
@@ -108,6 +110,7 @@ def group_by_rate(
 
     Examples
     --------
+    >>> from tlcourse.layering import group_by_rate
     >>> group_by_rate(["body.a", "head"], ["body.a", "head"], {"head": 0.1, "*": 0.01}, "layer")
     [(0.1, ['head']), (0.01, ['body.a'])]
     """
@@ -160,6 +163,7 @@ def falling_rates(n_layers: int, top: float, decay: float) -> list[float]:
 
     Examples
     --------
+    >>> from tlcourse.layering import falling_rates
     >>> falling_rates(3, 0.8, 2)
     [0.2, 0.4, 0.8]
     """
@@ -189,6 +193,7 @@ def check_depth(parameter: str, k: int, n_layers: int, *, least: int) -> None:
 
     Examples
     --------
+    >>> from tlcourse.layering import check_depth
     >>> check_depth("k", 2, 5, least=1)
     """
     is_count = isinstance(k, int | np.integer) and not isinstance(k, bool)
@@ -246,6 +251,7 @@ def compare_weights(
 
     Examples
     --------
+    >>> from tlcourse.layering import compare_weights
     >>> print(compare_weights({"w": (2, 3), "b": (3,)}, {"w": (2, 3), "b": (4,)}, {"w", "b"}))
     copied 1, skipped 1
       b: shape: (3,) in the source, (4,) in the target

@@ -183,6 +183,7 @@ def check_distillation(temperature: float, weight: float) -> None:
 
     Examples
     --------
+    >>> from tlcourse.methods import check_distillation
     >>> check_distillation(4.0, 0.9)
     """
     if not temperature > 0 or not 0 <= weight <= 1:
@@ -209,6 +210,7 @@ def check_outputs(outputs: int, train: Domain) -> None:
 
     Examples
     --------
+    >>> from tlcourse.methods import check_outputs
     >>> from tlcourse import data
     >>> check_outputs(3, data.load("iris"))
     """

@@ -98,6 +98,7 @@ def named_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     Examples
     --------
     >>> import tlcourse.keras as tl
+    >>> from tlcourse.keras.freezing import named_layers
     >>> list(named_layers(tl.TransferModel(tl.mlp((4,), [8]), 3)))[-2:]
     ['backbone.dense1', 'head']
     """

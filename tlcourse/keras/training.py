@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from time import perf_counter
 from typing import Any
 
@@ -27,12 +27,13 @@ from tqdm import tqdm
 from tlcourse.batches import (
     check_inputs,
     count_updates,
-    in_order,
-    load_batches,
+    fetch,
+    in_turn,
+    to_float,
     usual_batch_size,
 )
 from tlcourse.checks import check_counts
-from tlcourse.data import Domain
+from tlcourse.data import Domain, Pictures
 from tlcourse.data.domain import check_domain, check_training_data
 from tlcourse.evaluation import Evaluation, evaluate_logits
 from tlcourse.history import BestWeights, History
@@ -152,22 +153,22 @@ def fit(
         tqdm(total=total, disable=not progress) as bar,
     ):
         groups = make_optimisers(named_layers(model), lr, weight_decay)
-        trained = count_parameters(model, trainable=True)
-        history = History(trained_parameters=trained, device=on or "auto")
+        history = History(trained_parameters=count_parameters(model, trainable=True))
         update = compile_step(compute_loss, groups, [train], seed)
         while history.steps < total and not keeper.is_exhausted:
             parts = np.array_split(order.permutation(len(train)), batches)[: total - history.steps]
             losses = []
-            for rows, inputs in zip(parts, load_batches(train.inputs, parts), strict=True):
-                set_rates(groups, history.steps, total)
-                losses.append(update(inputs, train.labels[rows]))
-                history.steps += 1
-                bar.update()
+            with closing(fetch(train.inputs, parts)) as fetched:
+                for rows, inputs in zip(parts, fetched, strict=True):
+                    set_rates(groups, history.steps, total)
+                    losses.append(update(to_float(inputs), train.labels[rows]))
+                    history.steps += 1
+                    bar.update()
             measured = evaluate(model, validation, device=device) if validation else None
             history.record(float(np.mean([float(one) for one in losses])), measured)
             keeper.look(history)
     keeper.restore(history)
-    history.seconds = perf_counter() - start
+    history.seconds, history.device = perf_counter() - start, on or "auto"
     return history
 
 
@@ -202,7 +203,7 @@ def one_cycle(step: int, total: int, peak: float) -> float:
 
 def predict(
     model: keras.Model,
-    inputs: np.ndarray,
+    inputs: np.ndarray | Pictures,
     *,
     batch_size: int | None = None,
     device: str = "auto",
@@ -213,11 +214,13 @@ def predict(
     ----------
     model : keras.Model
         From inputs to logits.
-    inputs : ndarray
-        Images ``(n, h, w, c)``, float in [0, 1] or uint8 from 0 to 255; or rows ``(n, d)``.
+    inputs : ndarray of float32 or uint8, or Pictures
+        Images ``(n, h, w, c)``: float in [0, 1], or bytes, which are divided by 255; or rows
+        ``(n, d)``. What is like an array, with ``shape`` and rows that an index gives, is taken
+        batch by batch and never held whole.
     batch_size : int, optional
-        Examples computed at once; by default 256, and fewer for images of more than 56 pixels a
-        side, so that memory is bounded.
+        Examples computed at once; by default at most 256, and fewer where images are large: 16 of
+        224 x 224 pixels on a CPU. It changes time and memory, not the results.
     device : str
         As for `fit`.
 
@@ -239,22 +242,23 @@ def predict(
     (5, 3)
     """
     inputs = check_inputs(inputs)
-    batch_size = batch_size or usual_batch_size(_pixels(model, inputs))
-    parts = in_order(len(inputs), batch_size)
+    check_counts(batch_size=batch_size)
+    on = device_name(device)
+    parts = in_turn(len(inputs), batch_size or _usual_batch_size(model, inputs, on))
     is_worth_it = len(parts) > _FEW_BATCHES or getattr(model, "predict_function", None) is not None
-    with tf.device(device_name(device)):
-        outputs = [
-            model.predict_on_batch(batch)
-            if is_worth_it
-            else model(tf.constant(batch), training=False).numpy()
-            for batch in load_batches(inputs, parts)
-        ]
+    outputs = []
+    with tf.device(on), closing(fetch(inputs, parts)) as batches:
+        for batch in batches:
+            if is_worth_it:
+                outputs.append(model.predict_on_batch(to_float(batch)))
+            else:
+                outputs.append(model(tf.constant(to_float(batch)), training=False).numpy())
     return np.concatenate(outputs).astype(np.float32, copy=False)
 
 
 def extract_features(
     model: keras.Model,
-    inputs: np.ndarray,
+    inputs: np.ndarray | Pictures,
     *,
     batch_size: int | None = None,
     device: str = "auto",
@@ -265,7 +269,7 @@ def extract_features(
     ----------
     model : TransferModel or keras.Model
         A model with a ``backbone``, or a backbone itself.
-    inputs : ndarray
+    inputs : ndarray of float32 or uint8, or Pictures
         As for `predict`.
     batch_size : int, optional
         As for `predict`.
@@ -457,9 +461,9 @@ def compile_step(
     return update
 
 
-def _pixels(model: keras.Model, inputs: Any) -> int | None:
-    """Count the pixels that a net sees: those of the images, or of what they are resized to."""
-    if inputs.ndim != 4:
-        return None
-    sizes = [layer.size for layer in named_layers(model).values() if isinstance(layer, Preprocess)]
-    return max([inputs.shape[1] * inputs.shape[2], *(size**2 for size in sizes)])
+def _usual_batch_size(model: keras.Model, inputs: Any, device: str | None) -> int:
+    """Choose how many examples to compute at once, by what the net sees of each."""
+    preprocessing = [p for p in named_layers(model).values() if isinstance(p, Preprocess)]
+    seen = [int(np.prod(inputs.shape[1:])), *(p.channels * p.size**2 for p in preprocessing)]
+    gpu = device.startswith("GPU") if device else bool(tf.config.list_physical_devices("GPU"))
+    return usual_batch_size(max(seen), on_gpu=gpu)

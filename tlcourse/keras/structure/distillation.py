@@ -55,6 +55,8 @@ def distillation_loss(
 
     Examples
     --------
+    >>> from tlcourse.keras.devices import tf
+    >>> from tlcourse.keras.structure.distillation import distillation_loss
     >>> logits = tf.constant([[2.0, 0.0]])
     >>> float(distillation_loss(logits, logits, tf.constant([0]), weight=1.0))
     0.0
