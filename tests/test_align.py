@@ -14,7 +14,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import check_estimator
 
-from tlcourse.align import CORAL, TCA, SubspaceAlignment
+from tlcourse.align import CORAL, TCA, SubspaceAlignment, classify_aligned
 
 ALIGNERS = [CORAL(), SubspaceAlignment(n_components=3), TCA(n_components=3)]
 BY_NAME = {"ids": lambda aligner: type(aligner).__name__}
@@ -95,8 +95,32 @@ def test_constant_features_and_few_rows_give_finite_numbers(aligner, shape):
     assert np.isfinite(aligner.transform(target)).all()
 
 
+@pytest.mark.parametrize("aligner", ALIGNERS, **BY_NAME)
+def test_whole_numbers_are_features_like_any_others(aligner):
+    source, target = (np.rint(10 * rows).astype(int) for rows in two_domains())
+    aligned = aligner.fit_transform(source, target=target)
+    assert aligned.dtype == np.float64
+    assert_allclose(aligned, aligner.fit_transform(source.astype(float), target=target + 0.0))
+
+
+def test_classifying_aligned_features_is_fit_on_the_source_and_predict_on_the_target():
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    unit = np.array([0.01, 1, 1, 1])  # what tells the classes apart is small beside the rest
+    source, target = (rng.normal(size=(80, 4)) * unit for _ in range(2))
+    source[:, 0] += 0.01 * labels
+    target[:, 0] += 0.01 * labels + 5
+    aligner = CORAL()
+    learner = make_pipeline(StandardScaler(), LogisticRegression())
+    learner.fit(CORAL().fit_transform(source, target=target), labels)
+    predicted = classify_aligned(aligner, source, labels, target)
+    np.testing.assert_array_equal(predicted, learner.predict(target))
+    assert (predicted == labels).mean() > 0.6
+    np.testing.assert_array_equal(aligner.target_mean_, target.mean(axis=0))
+
+
 BAD_FITS = {
-    "target with NaN": (CORAL(), {"target": np.full((5, 3), np.nan)}, ValueError, "target.*NaN"),
+    "target with NaN": (CORAL(), {"target": np.full((5, 3), np.nan)}, ValueError, "Input target c"),
     "narrow target": (TCA(), {"target": np.ones((5, 2))}, ValueError, "target has 2 features.*3"),
     "empty target": (CORAL(), {"target": np.ones((0, 3))}, ValueError, "0 sample"),
     "one target row": (
@@ -106,7 +130,12 @@ BAD_FITS = {
         "minimum of 2",
     ),
     "image target": (CORAL(), {"target": np.ones((5, 3, 1))}, ValueError, "dim 3"),
-    "equal target rows": (SubspaceAlignment(), {"target": np.ones((5, 3))}, ValueError, "target"),
+    "equal target rows": (
+        SubspaceAlignment(),
+        {"target": np.ones((5, 3))},
+        ValueError,
+        "all rows of target are equal",
+    ),
     "negative reg": (CORAL(reg=-1), {}, ValueError, r"reg is -1; give a finite number >= 0"),
     "text reg": (CORAL(reg="auto"), {}, TypeError, "reg is 'auto'"),
     "no component": (SubspaceAlignment(n_components=0), {}, ValueError, "n_components is 0"),
@@ -135,7 +164,30 @@ def test_unknown_domain_and_swapped_columns_are_refused(aligner):
         aligner.fit(frame, target=pd.DataFrame(target, columns=list("bacde")))
 
 
+def test_equal_source_rows_have_no_axes():
+    with pytest.raises(ValueError, match="all rows of X are equal; principal axes need"):
+        SubspaceAlignment().fit(np.ones((5, 3)), target=two_domains(d=3)[1])
+
+
 # CORAL
+
+
+def test_coral_sends_a_source_that_does_not_vary_to_the_targets_mean():
+    _, target = two_domains()
+    aligned = CORAL().fit_transform(np.ones((4, 5)), target=target)
+    assert_allclose(aligned, np.tile(target.mean(axis=0), (4, 1)))
+
+
+def test_coral_leaves_out_a_direction_whose_variance_is_rounding_beside_the_largest():
+    """Three features: a variance below 3 eps of the largest is no direction, above it is one."""
+    pattern = np.array([[1.0, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1]])
+    target = two_domains(d=3)[1]
+    for size, left_out in ((1.4e-8, True), (1e-7, False)):
+        rows = pattern * [1, 1, size]
+        aligner = CORAL(reg=0).fit(rows, target=target)
+        aligned = aligner.transform(rows, domain="source")
+        without = aligner.transform(rows * [1, 1, 0], domain="source")
+        assert np.allclose(aligned, without) is left_out
 
 
 def test_coral_gives_the_source_the_mean_and_covariance_of_the_target():
@@ -221,6 +273,8 @@ def test_subspace_alignment_keeps_no_axis_that_a_domain_does_not_span():
     target[:, 3] = target[:, 0] + target[:, 1]
     target[:, 4] = 0.0
     assert SubspaceAlignment().fit(source, target=target).n_components_ == 3
+    turned = SubspaceAlignment().fit(target, target=source)
+    assert turned.n_components_ == 3 and turned.target_axes_.shape == (5, 3)
 
 
 def test_alignment_recovers_a_rotated_domain():
@@ -285,6 +339,19 @@ def test_tca_of_four_numbers_worked_by_hand():
     scale = np.sqrt(30 / 121)  # The spread of the component equals its eigenvalue.
     assert_allclose(np.abs(aligned), source * scale, atol=1e-12)
     assert_allclose(np.abs(aligner.transform(target)), target * scale)
+
+
+def test_tca_keeps_one_component_less_than_there_are_rows():
+    source, target = two_domains(n_source=4, n_target=3)
+    assert TCA(n_components=50).fit(source, target=target).weights_.shape == (7, 6)
+
+
+def test_tca_takes_as_many_rows_as_it_says(monkeypatch):
+    source, target = two_domains(n_source=6, n_target=5)
+    monkeypatch.setattr("tlcourse.align._MAX_KERNEL_ROWS", 11)
+    assert TCA().fit(source, target=target).rows_.shape == (11, 5)
+    with pytest.raises(ValueError, match="12 rows together.* allows 11"):
+        TCA().fit(np.concatenate([source, source[:1]]), target=target)
 
 
 def test_tca_closes_the_gap_as_mu_falls():

@@ -39,13 +39,25 @@ def test_a_class_without_examples_has_no_recall_and_does_not_count():
     assert str(result).startswith("accuracy 0.500") and "'a' with recall 0.500" in str(result)
 
 
+def test_the_weakest_class_is_named_wherever_it_stands():
+    result = evaluate_logits([[1, 0], [1, 0], [0, 1]], [0, 1, 1], ["a", "b"])
+    assert "weakest class 'b' with recall 0.500 (3 examples)" in str(result)
+
+
+def test_the_loss_of_a_sure_float32_net_is_small_but_not_zero():
+    """In float32, log(1 + exp(-20)) is 0."""
+    result = evaluate_logits(np.float32([[20, 0]]), [0], ["a", "b"])
+    assert result.log_loss == pytest.approx(np.exp(-20), rel=1e-6)
+    assert result.confusion.dtype == np.int64
+
+
 @pytest.mark.parametrize(
     ("logits", "labels", "reason"),
     [
         ([[1, 2, 3]], [0], r"shape \(1, 3\)"),
         ([[1, 2]], [0, 1], "and labels"),
         (np.zeros((0, 2)), np.zeros(0, int), "at least one example"),
-        ([[np.nan, 1]], [0], "diverged"),
+        ([[np.nan, 1]], [0], "logits contain NaN; the model diverged"),
         ([[0, 1]], [2], "2 classes allow 0 to 1"),
     ],
 )
