@@ -95,7 +95,7 @@ def test_a_logistic_head_is_scikit_learns_pipeline_in_one_matrix(k, c):
 
 
 def test_a_weak_penalty_is_given_the_steps_that_it_needs():
-    """Some 300 steps: scikit-learn's own limit of 100 ends in a warning, an error in these tests."""
+    """Some 300 steps: scikit-learn's own limit of 100 ends in a warning, here an error."""
     rng = np.random.default_rng(0)
     rows, labels = rng.normal(size=(200, 60)), rng.integers(5, size=200)
     weight, bias = logistic_head(rows, labels, tuple("abcde"), c=1e6)
