@@ -135,6 +135,7 @@ def test_a_teacher_is_asked_once_and_the_loss_finds_the_row_of_each_example():
     _, model, train, validation, options = diary.told[1]
     assert model == "pupil" and validation is VALIDATION
     assert {"loss": "the loss", "device": "cpu", "steps": 3}.items() <= options.items()
+    assert options["labels_are_classes"] is False
     np.testing.assert_array_equal(train.labels, np.arange(50))
     np.testing.assert_array_equal(train.inputs, TRAIN.inputs)
     assert seen[0][0].shape == (50, 3) and seen[0][1] is TRAIN.labels

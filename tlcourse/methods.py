@@ -163,7 +163,8 @@ def distil(
     rows = np.arange(len(train))
     numbered = replace(train, labels=rows, class_names=tuple(map(str, rows)))
     loss = make_loss(logits, train.labels)
-    history = door.fit(student, numbered, validation, loss=loss, device=device, **fit_options)
+    fit_options |= {"loss": loss, "labels_are_classes": False, "device": device}
+    history = door.fit(student, numbered, validation, **fit_options)
     history.seconds += teaching
     return history
 
@@ -216,8 +217,9 @@ def check_outputs(outputs: int, train: Domain) -> None:
     """
     if outputs != train.n_classes:
         raise ValueError(
-            f"model has {outputs} outputs, but train has {train.n_classes} classes; make the "
-            "model by TransferModel(backbone, train.n_classes)."
+            f"model has {outputs} outputs, but train has {train.n_classes} classes; give it a head "
+            "for these classes, by TransferModel(backbone, train.n_classes) (or, to fit, "
+            "labels_are_classes=False if the loss takes the labels otherwise)."
         )
 
 

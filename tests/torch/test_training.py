@@ -11,10 +11,11 @@ from torch import nn
 from torch.nn import functional as F
 
 import tlcourse.torch as tl
+from tlcourse.batches import fetch, in_turn
 from tlcourse.data import Domain
 from tlcourse.torch import training
 from tlcourse.torch.models import Preprocess
-from tlcourse.torch.training import fetch, in_turn, make_optimiser
+from tlcourse.torch.training import make_optimiser
 
 
 def rows(n=40, d=5, k=3, seed=0):

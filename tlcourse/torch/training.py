@@ -17,15 +17,13 @@ Design choices
   want them. The memory format of the model is left as it is.
 """
 
-import copy
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from copy import deepcopy
 from itertools import islice, tee
 from time import perf_counter
-from typing import Any
 
 import numpy as np
 import torch
@@ -33,17 +31,24 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from tlcourse.batches import (
+    check_inputs,
+    check_range,
+    count_updates,
+    endless_batches,
+    fetch,
+    in_turn,
+    usual_batch_size,
+)
 from tlcourse.checks import check_counts
 from tlcourse.data import Domain, Pictures
 from tlcourse.data.domain import check_domain, check_training_data
 from tlcourse.evaluation import Evaluation, evaluate_logits
-from tlcourse.history import DivergedError, History
+from tlcourse.history import BestWeights, History
 from tlcourse.layering import group_by_rate
+from tlcourse.methods import check_outputs
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.models import Preprocess, TransferModel, count_parameters
-
-_NUMBERS_AT_ONCE = 2_500_000  # what 16 pictures of 224 x 224 x 3 hold; they fit a CPU's caches best
-_EXAMPLES_AT_ONCE = 256
 
 
 def fit(
@@ -124,6 +129,7 @@ def fit(
     Examples
     --------
     >>> import numpy as np
+    >>> import torch
     >>> import tlcourse.torch as tl
     >>> from tlcourse.data import Domain
     >>> rows = np.eye(3, dtype=np.float32).repeat(8, axis=0)
@@ -134,16 +140,15 @@ def fit(
     (30, 1.0)
     """
     _check_training(model, train, validation, patience)
-    check_counts(epochs=epochs, steps=steps, batch_size=batch_size, patience=patience)
+    total = count_updates(len(train), epochs=epochs, steps=steps, batch_size=batch_size)
+    batches = -(-len(train) // batch_size)
     device = choose_device(device)
     model.to(device)
-    batches = -(-len(train) // batch_size)
-    total = epochs * batches if steps is None else steps
     optimiser, schedule = make_optimiser(model, lr, weight_decay, total)
     precision, scaler = _make_precision(device, mixed_precision)
     history = History(trained_parameters=count_parameters(model, trainable=True))
-    keeper, start = _BestWeights(patience), perf_counter()
-    stream = _labelled_batches(train, batches, total, seed, device)
+    keeper = BestWeights(patience, lambda: deepcopy(model.state_dict()), model.load_state_dict)
+    start, stream = perf_counter(), _labelled_batches(train, batch_size, total, seed, device)
     with seeded(seed, device), closing(stream), tqdm(total=total, disable=not progress) as bar:
         while history.steps < total and not keeper.is_exhausted:
             model.train()
@@ -153,7 +158,8 @@ def fit(
                     inputs = augment(inputs)
                 with precision:
                     outputs = _call(model, inputs)
-                    _check_outputs(outputs, train.n_classes if labels_are_classes else None)
+                    if labels_are_classes and outputs.ndim == 2:
+                        check_outputs(outputs.shape[1], train)
                     batch_loss = loss(outputs, labels)
                     if penalty is not None:
                         batch_loss = batch_loss + penalty(model)
@@ -166,10 +172,10 @@ def fit(
                 history.steps += 1
                 bar.update()
             mean_loss = total_loss.item() / (history.steps - before)
-            _record(history, mean_loss, model, validation, device)
-            keeper.look(model, history)
+            history.record(mean_loss, validation and evaluate(model, validation, device=device))
+            keeper.look(history)
             bar.set_postfix(loss=f"{mean_loss:.3f}")
-    keeper.restore(model, history)
+    keeper.restore(history)
     history.seconds, history.device = perf_counter() - start, str(device)
     model.eval()
     return history
@@ -220,17 +226,12 @@ def predict(
     >>> tl.predict(model, photos, device="cpu").shape
     (2, 10)
     """
-    if not hasattr(inputs, "ndim"):
-        inputs = np.asarray(inputs, dtype=np.float32)
-    if inputs.ndim not in (2, 4) or not len(inputs):
-        raise ValueError(
-            f"inputs have shape {inputs.shape}; give at least one image (n, h, w, c) or row (n, d)."
-        )
+    inputs = check_inputs(inputs)
     check_counts(batch_size=batch_size)
     device = choose_device(device)
     model.to(device)
     precision, _ = _make_precision(device, mixed_precision)
-    size = batch_size or usual_batch_size(model, inputs.shape[1:], device)
+    size = batch_size or _usual_batch_size(model, inputs.shape[1:], device)
     outputs = []
     with (
         evaluating(model),
@@ -317,6 +318,7 @@ def evaluate(
     Examples
     --------
     >>> import numpy as np
+    >>> import torch
     >>> import tlcourse.torch as tl
     >>> from tlcourse.data import Domain
     >>> rows = np.array([[3, 1], [1, 2], [5, 4]], dtype=np.float32)
@@ -398,84 +400,14 @@ def to_tensor(inputs: np.ndarray, device: torch.device) -> Tensor:
         images = torch.from_numpy(np.array(array, order="C")).to(device).float() / 255
         return images.permute(0, 3, 1, 2)
     images = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
-    low, high = (bound.item() for bound in torch.aminmax(images))
-    if not (low >= -0.1 and high <= 1.1):
-        raise ValueError(
-            f"images span [{low:.3g}, {high:.3g}]; give them in [0, 1], or as bytes (uint8). "
-            "Normalisation belongs to the model's preprocessing."
-        )
+    if images.numel():
+        check_range(*(bound.item() for bound in torch.aminmax(images)))
     return images.to(device).permute(0, 3, 1, 2)
 
 
 def to_batch(domain: Domain, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
     """Bring some examples of a domain to a device: inputs float32 and labels int64."""
     return to_tensor(domain.inputs[rows], device), torch.from_numpy(domain.labels[rows]).to(device)
-
-
-def shuffled(n: int, batches: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield the rows of one batch after another without end, reshuffled in every epoch."""
-    order = np.random.default_rng(seed)
-    while True:
-        yield from np.array_split(order.permutation(n), batches)
-
-
-def in_turn(n: int, batch_size: int) -> Iterator[slice]:
-    """Yield slices that go once through ``n`` examples."""
-    return (slice(start, start + batch_size) for start in range(0, n, batch_size))
-
-
-def usual_batch_size(model: nn.Module, shape: Sequence[int], device: torch.device) -> int:
-    """Choose how many examples to compute at once, by what the net sees of each.
-
-    Parameters
-    ----------
-    model : torch.nn.Module
-        What computes. A `Backbone` in it sees images in its own size.
-    shape : sequence of int
-        Shape of one example.
-    device : torch.device
-        Where; a GPU takes 16 times as much as a CPU.
-
-    Returns
-    -------
-    int
-        From 1 to 256.
-    """
-    seen = [math.prod(shape)]
-    seen += [m.channels * m.size**2 for m in model.modules() if isinstance(m, Preprocess)]
-    numbers = _NUMBERS_AT_ONCE * (1 if device.type == "cpu" else 16)
-    return max(1, min(_EXAMPLES_AT_ONCE, numbers // max(seen)))
-
-
-def fetch(inputs: Any, parts: Iterable[Any]) -> Iterator[np.ndarray]:
-    """Yield ``inputs[part]`` for each part in order, the next one fetched beside the caller's work.
-
-    Parameters
-    ----------
-    inputs : array-like
-        What an index gives rows of. A thread reads files (`Pictures`, memory-mapped arrays);
-        from an array in memory rows come at once.
-    parts : iterable
-        Indices. One more than was asked for is taken at most.
-
-    Yields
-    ------
-    ndarray
-        Close the generator if you leave before the end (``contextlib.closing``): that ends its
-        thread. An error of the thread is raised here, in its turn.
-    """
-    if type(inputs) is np.ndarray:
-        for part in parts:
-            yield inputs[part]
-        return
-    with ThreadPoolExecutor(1, thread_name_prefix="fetch") as reader:
-        coming = None
-        for part in parts:
-            arrived, coming = coming, reader.submit(inputs.__getitem__, part)
-            if arrived is not None:
-                yield arrived.result()
-        if coming is not None:
-            yield coming.result()
 
 
 @contextmanager
@@ -491,10 +423,11 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def _labelled_batches(
-    domain: Domain, batches: int, total: int, seed: int, device: torch.device
+    domain: Domain, batch_size: int, total: int, seed: int, device: torch.device
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield inputs and labels on the device, batch by batch, ``batches`` of them an epoch."""
-    order, chosen = tee(islice(shuffled(len(domain), batches, seed), total))
+    """Yield inputs and labels on the device, batch by batch, ``total`` of them."""
+    rows_of_all = endless_batches(len(domain), batch_size, np.random.default_rng(seed))
+    order, chosen = tee(islice(rows_of_all, total))
     with closing(fetch(domain.inputs, order)) as fetched:
         for inputs, rows in zip(fetched, chosen, strict=True):
             labels = torch.from_numpy(domain.labels[rows])
@@ -507,6 +440,7 @@ def _check_training(
     """Refuse what cannot be trained, or not with these data."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
+    check_counts(patience=patience)
     check_training_data(train, validation, patience)
 
 
@@ -535,48 +469,8 @@ def _call(model: nn.Module, inputs: Tensor) -> Tensor:
         raise
 
 
-def _check_outputs(outputs: Tensor, classes: int | None) -> None:
-    """Refuse a model that has too many or too few outputs for the classes, if labels are such."""
-    if classes is not None and outputs.ndim == 2 and outputs.shape[1] != classes:
-        raise ValueError(
-            f"model has {outputs.shape[1]} outputs, but train has {classes} classes; give it a "
-            "head for these classes (or labels_are_classes=False if the loss takes the labels "
-            "otherwise)."
-        )
-
-
-class _BestWeights:
-    """Keeps the weights of the epoch with the lowest validation loss."""
-
-    def __init__(self, patience):
-        self.patience, self.best, self.state = patience, None, None
-        self.is_exhausted = False
-
-    def look(self, model, history):
-        """Keep the weights if they are the best so far; give up after ``patience`` epochs."""
-        if self.patience is None:
-            return
-        losses = history.validation_loss
-        if self.best is None or losses[-1] < losses[self.best]:
-            self.best = len(losses) - 1
-            self.state = copy.deepcopy(model.state_dict())
-        self.is_exhausted = len(losses) - 1 - self.best >= self.patience
-
-    def restore(self, model, history):
-        """Put the best weights back."""
-        if self.state is not None:
-            model.load_state_dict(self.state)
-            history.best_epoch = self.best
-
-
-def _record(history, mean_loss, model, validation, device):
-    """Write down an epoch, and stop a training that has no future."""
-    if not np.isfinite(mean_loss):
-        raise DivergedError(
-            f"the loss is {mean_loss} after {history.steps} updates; lower lr, or check the loss."
-        )
-    history.loss.append(mean_loss)
-    if validation is not None:
-        measured = evaluate(model, validation, device=device)
-        history.validation_loss.append(measured.log_loss)
-        history.validation_accuracy.append(measured.accuracy)
+def _usual_batch_size(model: nn.Module, shape: Sequence[int], device: torch.device) -> int:
+    """Choose how many examples of a shape to compute at once, by what the net sees of each."""
+    seen = [math.prod(shape)]
+    seen += [m.channels * m.size**2 for m in model.modules() if isinstance(m, Preprocess)]
+    return usual_batch_size(max(seen), on_gpu=device.type != "cpu")

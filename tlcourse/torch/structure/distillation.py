@@ -105,5 +105,5 @@ def distil(
             outputs, logits[rows], labels[rows], temperature=temperature, weight=weight
         )
 
-    fit_options |= {"device": device, "labels_are_classes": False}  # but rows of the table
+    fit_options |= {"device": device}
     return methods.distil(DOOR, make_loss, student, teacher, train, validation, **fit_options)
