@@ -13,7 +13,8 @@ Design choices
 - Everything is computed in float64 and returned in the floating-point type that came in.
 """
 
-from typing import Literal, Self
+from collections.abc import Callable
+from typing import Any, Literal, Self
 
 import numpy as np
 from jaxtyping import Float, Float64, Int
@@ -45,6 +46,10 @@ _MAX_KERNEL_ROWS = 10_000
 class _Aligner(TransformerMixin, BaseEstimator):
     """What the three methods share: two domains in, one domain at a time out."""
 
+    n_features_in_: int
+    _learn: Callable[[np.ndarray, np.ndarray], None]  # from source and target, float64
+    _map: Callable[[np.ndarray, str], np.ndarray]  # rows of a domain into the common space
+
     def fit(self, X: ArrayLike, y: object = None, *, target: ArrayLike | None = None) -> Self:
         """Learn the alignment of a source with a target.
 
@@ -67,7 +72,7 @@ class _Aligner(TransformerMixin, BaseEstimator):
             If the features are not finite rows, differ in width, have fewer than two rows, or a
             parameter is out of range.
         """
-        source = validate_data(self, X, dtype=_FLOATS, ensure_min_samples=2)
+        source = self._check_rows(X, reset=True)
         target = source if target is None else self._check_target(target)
         self._learn(source.astype(np.float64), target.astype(np.float64))
         return self
@@ -97,7 +102,7 @@ class _Aligner(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if domain not in _DOMAINS:
             raise ValueError(f"domain is {domain!r}; say where the rows come from: {_DOMAINS}.")
-        rows = validate_data(self, X, reset=False, dtype=_FLOATS)
+        rows = self._check_rows(X, reset=False)
         return self._map(rows.astype(np.float64), domain).astype(rows.dtype, copy=False)
 
     def fit_transform(
@@ -121,16 +126,23 @@ class _Aligner(TransformerMixin, BaseEstimator):
         """
         return self.fit(X, y, target=target).transform(X, domain="source")
 
-    def _check_target(self, target: ArrayLike) -> Float[np.ndarray, "m d"]:
+    def _check_rows(self, X: object, *, reset: bool) -> Float[np.ndarray, "n d"]:
+        """Return finite rows in their own floating-point type; a reset sets the columns."""
+        options: Any = {"dtype": _FLOATS, "ensure_min_samples": 2 if reset else 1}
+        rows: Any = validate_data(self, X, reset=reset, **options)  # pyright: ignore
+        return rows
+
+    def _check_target(self, target: object) -> Float[np.ndarray, "m d"]:
         """Return target rows that have the source's columns."""
-        rows = check_array(target, dtype=_FLOATS, ensure_min_samples=2, input_name="target")
+        options: Any = {"dtype": _FLOATS, "ensure_min_samples": 2}
+        rows = check_array(target, input_name="target", **options)
         if rows.shape[1] != self.n_features_in_:
             raise ValueError(
                 f"target has {rows.shape[1]} features, but X has {self.n_features_in_}; "
                 "extract both with the same model."
             )
         # Once more with the original, because only a data frame knows its column names.
-        return validate_data(self, target, reset=False, dtype=_FLOATS)
+        return self._check_rows(target, reset=False)
 
     def __sklearn_tags__(self):
         """Tell scikit-learn that float32 stays float32."""
@@ -167,6 +179,15 @@ class CORAL(OneToOneFeatureMixin, _Aligner):
     References
     ----------
     Sun, Feng and Saenko, Return of Frustratingly Easy Domain Adaptation, AAAI 2016, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.align import CORAL
+    >>> source, target = np.array([[0.0], [2.0]]), np.array([[10.0], [14.0]])
+    >>> CORAL(reg=0).fit_transform(source, target=target)
+    array([[10.],
+           [14.]])
     """
 
     def __init__(self, reg: float = 1.0) -> None:
@@ -213,6 +234,16 @@ class SubspaceAlignment(ClassNamePrefixFeaturesOutMixin, _Aligner):
     ----------
     Fernando, Habrard, Sebban and Tuytelaars, Unsupervised Visual Domain Adaptation Using Subspace
     Alignment, ICCV 2013, Algorithm 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.align import SubspaceAlignment
+    >>> source, target = np.array([[0.0, 0.0], [2.0, 0.0]]), np.array([[5.0, 0.0], [5.0, 6.0]])
+    >>> aligner = SubspaceAlignment(n_components=1).fit(source, target=target)
+    >>> aligner.transform(target)
+    array([[-3.],
+           [ 3.]])
     """
 
     def __init__(self, n_components: int = 10) -> None:
@@ -285,6 +316,16 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
     Pan, Tsang, Kwok and Yang, Domain Adaptation via Transfer Component Analysis, IEEE Transactions
     on Neural Networks 22(2), 2011. (Their IJCAI 2009 paper writes :math:`I + \mu K L K`, so its
     :math:`\mu` is the inverse of this one.)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.align import TCA
+    >>> rng = np.random.default_rng(0)
+    >>> source, target = rng.normal(size=(20, 3)), rng.normal(size=(10, 3)) + [4, 0, 0]
+    >>> aligner = TCA(n_components=2).fit(source, target=target)
+    >>> aligner.transform(target).shape
+    (10, 2)
     """
 
     def __init__(
@@ -335,7 +376,7 @@ class TCA(ClassNamePrefixFeaturesOutMixin, _Aligner):
 
     def _kernel_with_rows(self, rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "n N"]:
         """Return the kernel between some rows (n, d) and those of the fit: (n, N)."""
-        if self.kernel == "linear":
+        if self.bandwidth_ is None:
             return linear_kernel(rows, self.rows_)
         return rbf_kernel(rows, self.rows_, gamma=1 / (2 * self.bandwidth_**2))
 
@@ -358,7 +399,7 @@ def _regularised_covariance(
 
 def _power(matrix: Float64[np.ndarray, "d d"], exponent: float) -> Float64[np.ndarray, "d d"]:
     """Return a power of a symmetric positive semi-definite matrix on the space that it spans."""
-    values, vectors = eigh(matrix)
+    values, vectors = np.linalg.eigh(matrix)
     spanned = values > values[-1] * len(values) * np.finfo(np.float64).eps
     vectors = vectors[:, spanned]
     return (vectors * values[spanned] ** exponent) @ vectors.T
@@ -404,6 +445,14 @@ def classify_aligned(
     -------
     ndarray of int, shape (m,)
         Predicted classes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.align import CORAL, classify_aligned
+    >>> source, labels = np.array([[0.0], [1.0], [8.0], [9.0]]), np.array([0, 0, 1, 1])
+    >>> classify_aligned(CORAL(), source, labels, source + 100)
+    array([0, 0, 1, 1])
     """
     aligner.fit(source_features, target=target_features)
     classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))

@@ -46,6 +46,12 @@ def check_features(name: str, features: ArrayLike, *, min_rows: int = 2) -> np.n
         If the entries are not real numbers.
     ValueError
         If the shape is not (n, d) with n >= min_rows and d >= 1, or an entry is NaN or infinite.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_features
+    >>> check_features("x", [[1, 2], [3, 4]]).dtype
+    dtype('float64')
     """
     features = np.asarray(features)
     if features.dtype.kind not in "fiub":
@@ -98,6 +104,13 @@ def check_class_labels(
         If the labels are not integers.
     ValueError
         If their shape or number is wrong, one is negative, or too few classes occur.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_class_labels
+    >>> classes, codes = check_class_labels("labels", [7, 2, 7])
+    >>> classes.tolist(), codes.tolist()
+    ([2, 7], [1, 0, 1])
     """
     labels = np.asarray(labels)
     if not np.issubdtype(labels.dtype, np.integer):
@@ -140,6 +153,12 @@ def check_positive(name: str, number: float, *, or_zero: bool = False) -> float:
         If it is not a real number.
     ValueError
         If it is NaN, infinite or too small.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_positive
+    >>> check_positive("reg", 0, or_zero=True)
+    0.0
     """
     bound = ">= 0" if or_zero else "> 0"
     if isinstance(number, bool) or not isinstance(number, int | float | np.number):
@@ -195,6 +214,11 @@ def check_counts(**numbers: int | None) -> None:
     ------
     ValueError
         If one is given and no integer of at least 1.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_counts
+    >>> check_counts(epochs=3, steps=None)
     """
     for name, number in numbers.items():
         if number is not None:
@@ -223,6 +247,12 @@ def check_integers(name: str, values: Iterable[int], *, smallest: int) -> list[i
         If it is no sequence.
     ValueError
         If an entry is no integer or too small, one stands there twice, or there is none.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_integers
+    >>> check_integers("seeds", range(3), smallest=0)
+    [0, 1, 2]
     """
     try:
         values = list(values)

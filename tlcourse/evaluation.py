@@ -80,6 +80,16 @@ def evaluate_logits(logits: ArrayLike, labels: ArrayLike, class_names: Sequence[
     ------
     ValueError
         If there is no example, shapes disagree, or a logit is NaN.
+
+    Examples
+    --------
+    >>> from tlcourse.evaluation import evaluate_logits
+    >>> logits = [[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]]
+    >>> evaluation = evaluate_logits(logits, [0, 1, 1], ["cat", "dog"])
+    >>> evaluation.confusion.tolist()
+    [[1, 0], [1, 1]]
+    >>> print(evaluation)
+    accuracy 0.667, balanced accuracy 0.750, weakest class 'dog' with recall 0.500 (3 examples)
     """
     logits, labels = np.asarray(logits, dtype=np.float64), np.asarray(labels)
     k = len(class_names)

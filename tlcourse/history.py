@@ -42,9 +42,9 @@ class History:
         Where it ran.
     """
 
-    loss: list = field(default_factory=list)
-    validation_loss: list = field(default_factory=list)
-    validation_accuracy: list = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    validation_loss: list[float] = field(default_factory=list)
+    validation_accuracy: list[float] = field(default_factory=list)
     best_epoch: int | None = None
     steps: int = 0
     seconds: float = 0.0

@@ -52,12 +52,21 @@ def logistic_head(
     ------
     ValueError
         If a class has no example or ``c`` is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.probing import logistic_head
+    >>> features, labels = np.array([[0.0], [1.0], [4.0], [5.0]]), np.array([0, 0, 1, 1])
+    >>> weight, bias = logistic_head(features, labels, ["low", "high"])
+    >>> (features @ weight.T + bias).argmax(axis=1).tolist()
+    [0, 0, 1, 1]
     """
     _check_complete(labels, class_names)
     c = check_positive("c", c)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     probe.fit(features, labels)
-    scaler, regression = probe
+    scaler, regression = probe.named_steps.values()
     weight, bias = regression.coef_, regression.intercept_
     if len(class_names) == 2:  # scikit-learn gives the second class's log-odds only
         weight, bias = np.vstack([-weight, weight]) / 2, np.hstack([-bias, bias]) / 2
@@ -85,6 +94,16 @@ def knn_probe(train: Domain, *, neighbours: int = 5) -> Callable[[np.ndarray], n
     ------
     ValueError
         If a class has no example or ``neighbours`` is no integer of at least 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.data import Domain
+    >>> from tlcourse.probing import knn_probe
+    >>> train = Domain("two rays", np.array([[1.0, 0.0], [0.0, 1.0]]), [0, 1], ["right", "up"])
+    >>> logits = knn_probe(train, neighbours=1)
+    >>> np.exp(logits(np.array([[9.0, 1.0]]))).tolist()
+    [[0.75, 0.25]]
     """
     _check_complete(train.labels, train.class_names)
     voters = min(check_integer("neighbours", neighbours), len(train))
@@ -92,7 +111,7 @@ def knn_probe(train: Domain, *, neighbours: int = 5) -> Callable[[np.ndarray], n
     classifier.fit(train.inputs, train.labels)
 
     def logits(features: Float[np.ndarray, "m d"]) -> Float32[np.ndarray, "m k"]:
-        votes = voters * classifier.predict_proba(features)
+        votes = voters * np.asarray(classifier.predict_proba(features))
         return np.log((votes + 1 / train.n_classes) / (voters + 1)).astype(np.float32)
 
     return logits
@@ -121,6 +140,16 @@ def prototype_probe(train: Domain) -> Callable[[np.ndarray], np.ndarray]:
     ----------
     Snell, Swersky and Zemel, Prototypical Networks for Few-shot Learning, NIPS 2017, equations 1
     and 2.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.data import Domain
+    >>> from tlcourse.probing import prototype_probe
+    >>> train = Domain("line", np.array([[0.0], [2.0], [7.0]]), [0, 0, 1], ["low", "high"])
+    >>> logits = prototype_probe(train)
+    >>> logits(np.array([[3.0]])).tolist()
+    [[-4.0, -16.0]]
     """
     _check_complete(train.labels, train.class_names)
     means = np.stack(

@@ -76,6 +76,12 @@ class Ranking:
         ------
         TypeError, ValueError
             If the temperature is no positive number.
+
+        Examples
+        --------
+        >>> from tlcourse.scores import rank_sources
+        >>> rank_sources({"letters": 1.0, "noise": 1.0}).weights()
+        {'letters': 0.5, 'noise': 0.5}
         """
         scores = np.array(list(self.scores.values())) / check_positive("temperature", temperature)
         return dict(zip(self.names, softmax(scores).tolist(), strict=True))
@@ -131,24 +137,25 @@ def rank_sources(
 
     Examples
     --------
+    >>> from tlcourse.scores import rank_sources
     >>> ranking = rank_sources({"letters": -0.4, "noise": -2.1}, {"letters": 0.9, "noise": 0.6})
     >>> ranking.names
     ('letters', 'noise')
     >>> ranking.kendall
     1.0
     """
-    scores = _check_numbers("scores", scores)
-    names = sorted(scores, key=scores.get, reverse=True)
-    ranked = {name: scores[name] for name in names}
+    numbers = _check_numbers("scores", scores)
+    names = sorted(numbers, key=lambda name: numbers[name], reverse=True)
+    ranked = {name: numbers[name] for name in names}
     if measured is None:
         return Ranking(ranked)
-    measured = _check_numbers("measured", measured)
-    if set(measured) != set(scores):
+    results = _check_numbers("measured", measured)
+    if set(results) != set(numbers):
         raise ValueError(
-            f"measured names {sorted(measured)}, but scores names {sorted(scores)}; "
+            f"measured names {sorted(results)}, but scores names {sorted(numbers)}; "
             "give one measurement for each source."
         )
-    return Ranking(ranked, {name: measured[name] for name in names})
+    return Ranking(ranked, {name: results[name] for name in names})
 
 
 def _check_numbers(parameter: str, numbers: object) -> dict[str, float]:

@@ -50,18 +50,25 @@ def linear_cka(x: ArrayLike, y: ArrayLike) -> float:
     ----------
     Kornblith, Norouzi, Lee and Hinton, Similarity of Neural Network Representations Revisited,
     ICML 2019.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import linear_cka
+    >>> linear_cka([[0.0], [1.0], [2.0]], [[5.0], [3.0], [1.0]])
+    1.0
     """
-    x, y = check_features("x", x), check_features("y", y)
-    if len(x) != len(y):
+    first, second = check_features("x", x), check_features("y", y)
+    if len(first) != len(second):
         raise ValueError(
-            f"x has {len(x)} rows and y {len(y)}; give the features of the same inputs, in order."
+            f"x has {len(first)} rows and y {len(second)}; give the features of the same inputs, "
+            "in order."
         )
-    x, y = x - x.mean(axis=0), y - y.mean(axis=0)
-    for name, rows in {"x": x, "y": y}.items():
+    first, second = first - first.mean(axis=0), second - second.mean(axis=0)
+    for name, rows in {"x": first, "y": second}.items():
         if not rows.any():
             raise ValueError(f"all rows of {name} are equal; similarity needs rows that differ.")
-    norms = np.linalg.norm(x.T @ x) * np.linalg.norm(y.T @ y)
-    return float(np.linalg.norm(y.T @ x) ** 2 / norms)
+    norms = np.linalg.norm(first.T @ first) * np.linalg.norm(second.T @ second)
+    return float(np.linalg.norm(second.T @ first) ** 2 / norms)
 
 
 def mmd(
@@ -104,18 +111,25 @@ def mmd(
     ----------
     Gretton, Borgwardt, Rasch, Schölkopf and Smola, A Kernel Two-Sample Test, JMLR 13, 2012,
     Lemma 6.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import mmd
+    >>> near, far = [[0.0], [1.0]], [[8.0], [9.0]]
+    >>> round(mmd(near, far, bandwidth=1.0), 3)
+    1.213
     """
-    x, y = _check_domains(x, y)
+    first, second = _check_domains(x, y)
     if bandwidth is None:
-        bandwidth = median_bandwidth(x, y)
+        bandwidth = median_bandwidth(first, second)
     widths = [check_positive("bandwidth", width) for width in np.atleast_1d(bandwidth)]
     if not widths:
         raise ValueError("bandwidth is empty; give at least one number > 0, or None.")
     # Distances come from inner products, which lose digits where all rows are far from zero.
-    centre = (x.mean(axis=0) + y.mean(axis=0)) / 2
-    x, y = x - centre, y - centre
-    total = -2 * _kernel_sum(x, y, widths) / (len(x) * len(y))
-    for rows in (x, y):
+    centre = (first.mean(axis=0) + second.mean(axis=0)) / 2
+    first, second = first - centre, second - centre
+    total = -2 * _kernel_sum(first, second, widths) / (len(first) * len(second))
+    for rows in (first, second):
         n = len(rows)
         within = _kernel_sum(rows, rows, widths)
         total += (within - n) / (n * (n - 1)) if unbiased else within / n**2
@@ -140,6 +154,12 @@ def median_bandwidth(x: ArrayLike, y: ArrayLike) -> float:
     ------
     TypeError, ValueError
         If they are not finite rows of equal width.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import median_bandwidth
+    >>> median_bandwidth([[0.0], [1.0]], [[5.0], [6.0]])
+    4.5
     """
     rows = _check_domains(x, y)
     pooled = np.concatenate([_sample(part) for part in rows])
@@ -172,10 +192,16 @@ def coral_distance(x: ArrayLike, y: ArrayLike) -> float:
     ----------
     Sun and Saenko, Deep CORAL: Correlation Alignment for Deep Domain Adaptation, ECCV 2016
     Workshops, equations 1 to 3.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import coral_distance
+    >>> coral_distance([[0.0], [2.0]], [[7.0], [7.0]])
+    1.0
     """
-    x, y = _check_domains(x, y)
-    difference = np.cov(x, rowvar=False) - np.cov(y, rowvar=False)
-    return float((difference**2).sum() / (4 * x.shape[1] ** 2))
+    first, second = _check_domains(x, y)
+    difference = np.cov(first, rowvar=False) - np.cov(second, rowvar=False)
+    return float((difference**2).sum() / (4 * first.shape[1] ** 2))
 
 
 def proxy_a_distance(x: ArrayLike, y: ArrayLike, *, seed: int) -> float:
@@ -208,12 +234,21 @@ def proxy_a_distance(x: ArrayLike, y: ArrayLike, *, seed: int) -> float:
     ----------
     Ben-David, Blitzer, Crammer and Pereira, Analysis of Representations for Domain Adaptation,
     NIPS 2006.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.scores import proxy_a_distance
+    >>> rows = np.arange(10.0)[:, None]
+    >>> proxy_a_distance(rows, rows + 100, seed=0)
+    2.0
     """
-    x, y = _check_domains(x, y, min_rows=_FOLDS)
-    rows, domain = np.concatenate([x, y]), np.repeat([0, 1], [len(x), len(y)])
+    first, second = _check_domains(x, y, min_rows=_FOLDS)
+    rows = np.concatenate([first, second])
+    domain = np.repeat([0, 1], [len(first), len(second)])
     classifier = make_pipeline(StandardScaler(), RidgeClassifier(class_weight="balanced"))
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    wrong = cross_val_predict(classifier, rows, domain, cv=folds) != domain
+    wrong = np.asarray(cross_val_predict(classifier, rows, domain, cv=folds)) != domain
     error = (wrong[domain == 0].mean() + wrong[domain == 1].mean()) / 2
     return float(2 * (1 - 2 * min(error, 0.5)))
 
@@ -222,12 +257,14 @@ def _check_domains(
     x: ArrayLike, y: ArrayLike, *, min_rows: int = 2
 ) -> tuple[Float64[np.ndarray, "n d"], Float64[np.ndarray, "m d"]]:
     """Return two sets of rows that have the same columns."""
-    x, y = check_features("x", x, min_rows=min_rows), check_features("y", y, min_rows=min_rows)
-    if x.shape[1] != y.shape[1]:
+    first = check_features("x", x, min_rows=min_rows)
+    second = check_features("y", y, min_rows=min_rows)
+    if first.shape[1] != second.shape[1]:
         raise ValueError(
-            f"x has {x.shape[1]} features and y {y.shape[1]}; extract both with the same model."
+            f"x has {first.shape[1]} features and y {second.shape[1]}; "
+            "extract both with the same model."
         )
-    return x, y
+    return first, second
 
 
 def _sample(rows: Float64[np.ndarray, "n d"]) -> Float64[np.ndarray, "kept d"]:

@@ -47,6 +47,13 @@ def leep(source_probabilities: ArrayLike, labels: ArrayLike) -> float:
     ----------
     Nguyen, Hassner, Seeger and Archambeau, LEEP: A New Measure to Evaluate Transferability of
     Learned Representations, ICML 2020.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import leep
+    >>> shares = [[0.9, 0.1], [0.8, 0.2], [0.1, 0.9]]
+    >>> round(leep(shares, [0, 0, 1]), 3)
+    -0.245
     """
     theta = check_features("source_probabilities", source_probabilities)
     if theta.min() < 0 or np.abs(theta.sum(axis=1) - 1).max() > 1e-3:
@@ -91,6 +98,12 @@ def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     ----------
     Tran, Nguyen and Hassner, Transferability and Hardness of Supervised Classification Tasks,
     ICCV 2019.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import nce
+    >>> round(nce([3, 3, 3, 8], [0, 0, 1, 1]), 3)
+    -0.477
     """
     source_classes, source_codes = check_class_labels("source_labels", source_labels, min_classes=1)
     classes, codes = check_class_labels("labels", labels, rows=len(source_codes))
@@ -139,6 +152,12 @@ def h_score(features: ArrayLike, labels: ArrayLike, *, regularised: bool = True)
     Transferability in Task Transfer Learning, ICIP 2019.
     Ibrahim, Ponomareva and Mazumder, Newer is not always better: Rethinking transferability
     metrics, their peculiarities, stability and performance, arXiv:2110.06893.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import h_score
+    >>> round(h_score([[0.0], [2.0], [4.0], [6.0]], [0, 0, 1, 1]), 3)
+    0.8
     """
     features = check_features("features", features)
     classes, codes = check_class_labels("labels", labels, rows=len(features))
@@ -192,6 +211,13 @@ def logme(features: ArrayLike, labels: ArrayLike) -> float:
     ----------
     You, Liu, Wang and Long, LogME: Practical Assessment of Pre-trained Models for Transfer
     Learning, ICML 2021, Algorithm 1.
+
+    Examples
+    --------
+    >>> from tlcourse.scores import logme
+    >>> telling, silent = [[-1.0], [-1.2], [1.1], [0.9]], [[1.0], [-1.0], [1.0], [-1.0]]
+    >>> logme(telling, [0, 0, 1, 1]) > logme(silent, [0, 0, 1, 1])
+    True
     """
     features = check_features("features", features)
     responses = _check_responses(labels, len(features))
@@ -213,17 +239,19 @@ def _maximise_evidence(
     The iteration moves only the ratio t of alpha and beta: given t, the best beta is
     n / (residual + t |m|^2), which turns the evidence into a function of t alone.
     """
-    ratio, previous = np.ones(inside.shape[1]), -np.inf
+    ratio, evidence = np.ones(inside.shape[1]), np.full(inside.shape[1], -np.inf)
     bounds = squares.max() * _EPS, squares.max() / _EPS
     for _ in range(_MAX_ITERATIONS):
         kept, lost = squares / (squares + ratio), ratio / (squares + ratio)  # sum to 1, (r, m)
         weights = (inside * kept**2 / squares).sum(axis=0)  # |m|^2
         misfit = (inside * lost**2).sum(axis=0) + outside
-        evidence = 0.5 * (np.log(n / (2 * np.pi * (misfit + ratio * weights))) - 1)
+        previous, evidence = (
+            evidence,
+            0.5 * (np.log(n / (2 * np.pi * (misfit + ratio * weights))) - 1),
+        )
         evidence += 0.5 * np.log(lost).sum(axis=0) / n
         if np.abs(evidence - previous).max() <= _TOLERANCE:
             break
-        previous = evidence
         used = kept.sum(axis=0)  # effective number of parameters, the paper's gamma
         unused = (n - len(squares)) + lost.sum(axis=0)
         with np.errstate(divide="ignore", over="ignore"):  # Useless features: ratio -> infinity.

@@ -1,5 +1,11 @@
 """Strategies x label budgets x seeds -> one tidy table, and what it says about transfer.
 
+The map
+-------
+``experiment``  run every strategy at every budget on every draw: `study`, `Fitted`, `View`
+``comparison``  what the table says: gain, harm, crossover, summary
+``store``       finished trials on disk, so that a study can be stopped and resumed
+
 Design choices
 --------------
 - A strategy is handed training and validation data, never the test set: choices can only be made

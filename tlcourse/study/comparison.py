@@ -14,7 +14,15 @@ from tlcourse.checks import check_integer
 from tlcourse.study.store import KEY
 
 
-def transfer_gain(table, strategy, baseline, *, confidence=0.95, resamples=10_000, seed=0):
+def transfer_gain(
+    table: pd.DataFrame,
+    strategy: str,
+    baseline: str,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Gain in test accuracy of one strategy over another, paired by draw, for each budget.
 
     The interval is the percentile bootstrap interval of the mean difference [1]_, resampled over
@@ -50,6 +58,20 @@ def transfer_gain(table, strategy, baseline, *, confidence=0.95, resamples=10_00
     ----------
     .. [1] B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, Chapman & Hall, 1993,
        chapter 13.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse.study import transfer_gain
+    >>> table = pd.DataFrame({
+    ...     "strategy": ["scratch", "scratch", "tuned", "tuned"],
+    ...     "budget": [1, 1, 1, 1],
+    ...     "seed": [0, 1, 0, 1],
+    ...     "accuracy": [0.4, 0.3, 0.7, 0.5],
+    ... })
+    >>> gain = transfer_gain(table, "tuned", "scratch")
+    >>> gain[["budget", "gain", "low", "high", "n", "wins"]].round(3).to_dict("records")
+    [{'budget': 1, 'gain': 0.25, 'low': 0.2, 'high': 0.3, 'n': 2, 'wins': 2}]
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}; it must lie between 0 and 1.")
@@ -75,7 +97,9 @@ def transfer_gain(table, strategy, baseline, *, confidence=0.95, resamples=10_00
     return pd.DataFrame(gains, columns=columns)
 
 
-def hurts(table, strategy, baseline, *, confidence=0.95):
+def hurts(
+    table: pd.DataFrame, strategy: str, baseline: str, *, confidence: float = 0.95
+) -> pd.DataFrame:
     """Find negative transfer: budgets at which a strategy is worse than the baseline.
 
     A budget is listed when the whole interval of `transfer_gain` lies below zero. Then the loss
@@ -97,12 +121,27 @@ def hurts(table, strategy, baseline, *, confidence=0.95):
     -------
     pandas.DataFrame
         The rows of `transfer_gain` with ``high < 0``; empty where nothing speaks for harm.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse.study import hurts
+    >>> table = pd.DataFrame({
+    ...     "strategy": ["scratch", "scratch", "tuned", "tuned"],
+    ...     "budget": [1, 1, 1, 1],
+    ...     "seed": [0, 1, 0, 1],
+    ...     "accuracy": [0.4, 0.3, 0.7, 0.5],
+    ... })
+    >>> hurts(table, "scratch", "tuned")["budget"].tolist()
+    [1]
     """
     gain = transfer_gain(table, strategy, baseline, confidence=confidence)
     return gain[gain["high"] < 0].reset_index(drop=True)
 
 
-def crossover(table, strategy, baseline, *, confidence=0.95):
+def crossover(
+    table: pd.DataFrame, strategy: str, baseline: str, *, confidence: float = 0.95
+) -> int | None:
     """Find the smallest budget at which a strategy's gain is no longer clear.
 
     Parameters
@@ -119,13 +158,26 @@ def crossover(table, strategy, baseline, *, confidence=0.95):
     int or None
         Smallest budget whose interval of `transfer_gain` does not lie wholly above zero; None
         if the strategy still gains at the largest budget measured.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse.study import crossover
+    >>> table = pd.DataFrame({
+    ...     "strategy": ["scratch", "scratch", "tuned", "tuned"],
+    ...     "budget": [1, 1, 1, 1],
+    ...     "seed": [0, 1, 0, 1],
+    ...     "accuracy": [0.4, 0.3, 0.7, 0.5],
+    ... })
+    >>> crossover(table, "tuned", "scratch") is None
+    True
     """
     gain = transfer_gain(table, strategy, baseline, confidence=confidence)
     unclear = gain.loc[~(gain["low"] > 0), "budget"]
     return None if unclear.empty else int(unclear.min())
 
 
-def summary(table, column="accuracy", *, decimals=2):
+def summary(table: pd.DataFrame, column: str = "accuracy", *, decimals: int = 2) -> pd.DataFrame:
     """Write mean and standard deviation over the draws as a wide table for reading.
 
     Parameters
@@ -142,6 +194,22 @@ def summary(table, column="accuracy", *, decimals=2):
     pandas.DataFrame of str
         A row for each strategy in order of appearance, a column for each budget, cells like
         ``"0.68 ± 0.07"``; one draw has no ``±``, and a cell with fewer draws than others says so.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse.study import summary
+    >>> table = pd.DataFrame({
+    ...     "strategy": ["scratch", "scratch", "tuned", "tuned"],
+    ...     "budget": [1, 1, 1, 1],
+    ...     "seed": [0, 1, 0, 1],
+    ...     "accuracy": [0.4, 0.3, 0.7, 0.5],
+    ... })
+    >>> summary(table)
+    labels per class            1
+    strategy
+    scratch           0.35 ± 0.07
+    tuned             0.60 ± 0.14
     """
     require_columns(table, *KEY, column)
     groups = table.groupby(["strategy", "budget"], sort=False)[column]
@@ -158,7 +226,7 @@ def summary(table, column="accuracy", *, decimals=2):
     return wide.rename_axis(index="strategy", columns="labels per class")
 
 
-def require_columns(table, *columns):
+def require_columns(table: pd.DataFrame, *columns: str) -> None:
     """Refuse what is not a table with rows and these columns.
 
     Parameters
@@ -174,6 +242,15 @@ def require_columns(table, *columns):
         If ``table`` is not a pandas table.
     ValueError
         If it has no rows or lacks a column.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse.study import require_columns
+    >>> require_columns(pd.DataFrame({"budget": [1]}), "budget", "seed")
+    Traceback (most recent call last):
+        ...
+    ValueError: table lacks ['seed']; it has the columns ['budget'].
     """
     if not isinstance(table, pd.DataFrame):
         raise TypeError(
@@ -186,7 +263,7 @@ def require_columns(table, *columns):
         raise ValueError("table has no rows; give the result of a study with at least one trial.")
 
 
-def _paired_differences(table, strategy, baseline):
+def _paired_differences(table: pd.DataFrame, strategy: str, baseline: str) -> pd.Series:
     """Return accuracy of strategy minus baseline, indexed by the budget and seed both have."""
     require_columns(table, *KEY, "accuracy")
     known = list(table["strategy"].unique())
@@ -208,7 +285,9 @@ def _paired_differences(table, strategy, baseline):
     return differences
 
 
-def _interval(sample, confidence, resamples, seed):
+def _interval(
+    sample: np.ndarray, confidence: float, resamples: int, seed: int
+) -> tuple[float, float]:
     """Bootstrap the mean of a sample; a constant sample has a point, a single value nothing."""
     if len(sample) < 2:
         return np.nan, np.nan

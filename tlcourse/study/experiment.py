@@ -6,10 +6,11 @@ Design choices
 - Only the strategy is timed; the clock stops before anything is predicted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import product
+from os import PathLike
 from time import perf_counter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import joblib
 import numpy as np
@@ -19,7 +20,7 @@ from tqdm import tqdm
 from tlcourse.checks import check_integer, check_integers
 from tlcourse.data import Domain, few_shot_split
 from tlcourse.data.domain import check_domain
-from tlcourse.evaluation import evaluate_logits
+from tlcourse.evaluation import Evaluation, evaluate_logits
 from tlcourse.study.store import COLUMNS, Trial, open_store, trial_of
 
 
@@ -34,7 +35,7 @@ class Fitted(NamedTuple):
         How many numbers were learned from the target's labels.
     """
 
-    predict: Callable
+    predict: Callable[[Any], np.ndarray]
     trained_parameters: int
 
 
@@ -49,7 +50,7 @@ class View(NamedTuple):
         The target's rows in the same order: ``target.with_inputs(features)``.
     """
 
-    strategy: Callable
+    strategy: Callable[..., Fitted]
     domain: Domain
 
 
@@ -58,17 +59,17 @@ class TrialError(RuntimeError):
 
 
 def study(
-    strategies,
-    target,
-    budgets,
-    seeds,
+    strategies: Mapping[str, Callable[..., Fitted] | View],
+    target: Domain,
+    budgets: Sequence[int],
+    seeds: Sequence[int],
     *,
-    validation_per_class=10,
-    test_per_class=50,
-    store=None,
-    workers=1,
-    progress=True,
-):
+    validation_per_class: int = 10,
+    test_per_class: int = 50,
+    store: str | PathLike[str] | None = None,
+    workers: int = 1,
+    progress: bool = True,
+) -> pd.DataFrame:
     """Measure strategies over label budgets and draws of the data.
 
     For each budget and seed, `few_shot_split` draws one split that all strategies share. With one
@@ -115,6 +116,18 @@ def study(
         If a strategy is not callable or the target not a `Domain`.
     TrialError
         If a strategy fails. Trials finished before stay in the store.
+
+    Examples
+    --------
+    >>> from tlcourse.data import load
+    >>> from tlcourse.probing import prototype_probe
+    >>> from tlcourse.study import Fitted, study
+    >>> def prototypes(train, validation, *, seed):
+    ...     return Fitted(prototype_probe(train), trained_parameters=0)
+    >>> table = study({"prototypes": prototypes}, load("iris"), [2], [0, 1],
+    ...               validation_per_class=0, test_per_class=40, progress=False)
+    >>> table[["strategy", "budget", "seed"]].values.tolist()
+    [['prototypes', 2, 0], ['prototypes', 2, 1]]
     """
     views = _check_strategies(strategies, target)
     budgets = check_integers("budgets", budgets, smallest=1)
@@ -131,32 +144,36 @@ def study(
             for row in _run(missing, views, sizes, workers):
                 keep(row)
                 rows[trial_of(row)] = row
-                note = "{strategy}, {budget} per class, seed {seed}".format(**row)
+                note = f"{row['strategy']}, {row['budget']} per class, seed {row['seed']}"
                 bar.set_postfix_str(note, refresh=False)
                 bar.update()
     table = pd.DataFrame([rows[trial] for trial in trials], columns=list(COLUMNS))
     return table.astype({"validation_accuracy": float})
 
 
-def _run(trials, views, sizes, workers):
+def _run(
+    trials: list[Trial], views: dict[str, View], sizes: dict[str, int], workers: int
+) -> Iterator[dict[str, Any]]:
     """Yield the rows of trials as they finish, here or in other processes."""
     if workers == 1:
-        yield from (_run_trial(trial, *views[trial.strategy], sizes) for trial in trials)
+        yield from (_run_trial(trial, views[trial.strategy], sizes) for trial in trials)
         return
     threads = max(1, joblib.cpu_count() // workers)
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=threads):
         # batches would hold finished rows back, and lose several at an interrupt
-        parallel = joblib.Parallel(return_as="generator_unordered", batch_size=1)
+        batches: Any = {"batch_size": 1}
+        parallel = joblib.Parallel(return_as="generator_unordered", **batches)
     call = joblib.delayed(_run_trial)
-    yield from parallel(call(trial, *views[trial.strategy], sizes) for trial in trials)
+    rows: Any = parallel(call(trial, views[trial.strategy], sizes) for trial in trials)
+    yield from rows
 
 
-def _run_trial(trial, strategy, domain, sizes):
+def _run_trial(trial: Trial, view: View, sizes: dict[str, int]) -> dict[str, Any]:
     """Draw the split, run and time the strategy, and evaluate what it returns."""
-    train, validation, test = few_shot_split(domain, trial.budget, **sizes, seed=trial.seed)
+    train, validation, test = few_shot_split(view.domain, trial.budget, **sizes, seed=trial.seed)
     try:
         start = perf_counter()
-        fitted = strategy(train, validation, seed=trial.seed)
+        fitted = view.strategy(train, validation, seed=trial.seed)
         seconds = perf_counter() - start
         if not isinstance(fitted, Fitted):
             raise TypeError(
@@ -181,12 +198,14 @@ def _run_trial(trial, strategy, domain, sizes):
     return dict(zip(COLUMNS, row, strict=True))
 
 
-def _evaluate(predict, domain):
+def _evaluate(predict: Callable[[Any], np.ndarray], domain: Domain) -> Evaluation:
     """Compare the predictions for a domain with its labels."""
     return evaluate_logits(predict(domain.inputs), domain.labels, domain.class_names)
 
 
-def _check_strategies(strategies, target):
+def _check_strategies(
+    strategies: Mapping[str, Callable[..., Fitted] | View], target: Domain
+) -> dict[str, View]:
     """Return a view for each strategy, after checking that all of them align with the target."""
     check_domain("target", target)
     if not isinstance(strategies, Mapping) or not strategies:

@@ -9,11 +9,17 @@ Design choices
 
 import hashlib
 import json
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
+
+from tlcourse.data import Domain
+
+Row = dict[str, Any]
 
 
 class Trial(NamedTuple):
@@ -36,13 +42,15 @@ COLUMNS = (
 _FORMAT = {"format": "tlcourse study 1"}
 
 
-def trial_of(row):
+def trial_of(row: Row) -> Trial:
     """Return the trial that a row reports."""
     return Trial(*(row[name] for name in KEY))
 
 
 @contextmanager
-def open_store(path, target, sizes):
+def open_store(
+    path: str | PathLike[str] | None, target: Domain, sizes: dict[str, int]
+) -> Iterator[tuple[dict[Trial, Row], Callable[[Row], object]]]:
     """Yield finished rows by trial, and a function that keeps one more."""
     if path is None:
         yield {}, lambda row: None
@@ -73,7 +81,7 @@ def open_store(path, target, sizes):
         lock.release()
 
 
-def _protocol(target, sizes):
+def _protocol(target: Domain, sizes: dict[str, int]) -> dict[str, Any]:
     """Describe what must be equal for rows to be comparable."""
     digest = hashlib.blake2b(target.labels.tobytes(), digest_size=16)
     for start in range(0, len(target), 1024):  # blocks, as inputs may be larger than memory
@@ -87,12 +95,12 @@ def _protocol(target, sizes):
     }
 
 
-def _line(entry):
+def _line(entry: dict[str, Any]) -> bytes:
     """Encode one line of the store."""
     return (json.dumps(entry, ensure_ascii=False) + "\n").encode()
 
 
-def _read_store(path, header):
+def _read_store(path: Path, header: dict[str, Any]) -> tuple[dict[Trial, Row], int]:
     """Return rows by trial and the number of bytes up to the last whole line."""
     content = path.read_bytes() if path.exists() else b""
     if _line(header).startswith(content):  # new, or killed while writing the very first line
@@ -115,7 +123,7 @@ def _read_store(path, header):
     return {trial_of(row): row for row in entries[1:]}, len(whole)
 
 
-def _check_header(path, found, expected):
+def _check_header(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
     """Refuse a store that was made under another protocol, and say what differs."""
     changes = [
         f"{name} was {found.get(name)!r} and is now {value!r}"
