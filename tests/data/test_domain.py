@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from PIL import Image
 
-from tlcourse.data import Domain, few_shot_split
+from tlcourse.data import Domain, Pictures, few_shot_split
 from tlcourse.data.domain import check_domain, check_training_data
 
 FIXED = settings(derandomize=True, deadline=None, database=None, max_examples=150)
@@ -167,10 +168,24 @@ def test_an_empty_domain_and_unused_classes_are_allowed():
 
 def test_float32_arrays_and_memory_maps_are_not_copied(tmp_path):
     inputs = np.zeros((2, 3), dtype=np.float32)
-    assert Domain("d", inputs, np.array([0, 1]), "ab").inputs is inputs
+    labels = np.array([0, 1], dtype=np.int64)
+    domain = Domain("d", inputs, labels, "ab")
+    assert domain.inputs is inputs and domain.labels is labels
     np.save(tmp_path / "x.npy", inputs)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
     assert isinstance(Domain("d", mapped, np.array([0, 1]), "ab").inputs, np.memmap)
+
+
+def test_pictures_stay_files_in_a_domain_and_its_subsets(tmp_path):
+    for grey in (0, 51, 255):
+        Image.new("L", (8, 8), grey).save(tmp_path / f"{grey:03d}.png")
+    domain = Domain("d", Pictures(sorted(tmp_path.iterdir()), 8, 1), np.array([0, 1, 1]), "ab")
+    assert repr(domain) == "Domain('d', 3 x 8x8x1, 2 classes)"
+    some = domain.subset([2, 1])
+    assert isinstance(some.inputs, Pictures) and some.labels.tolist() == [1, 1]
+    np.testing.assert_allclose(some.inputs[:, 0, 0, 0], [1, 0.2])
+    with pytest.raises(ValueError, match="3 inputs need"):
+        Domain("d", domain.inputs, np.array([0, 1]), "ab")
 
 
 NUMBERS = st.one_of(
