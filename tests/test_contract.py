@@ -584,6 +584,79 @@ def test_predictions_follow_the_weights_and_not_an_earlier_compilation(tl):
     np.testing.assert_allclose(run_in_training_mode(net, images), few, atol=1e-4)
 
 
+def test_bytes_are_pixels_and_numbers_of_another_scale_are_refused(tl):
+    net = model(tl)
+    pixels = np.round(DIGITS.inputs[:9] * 255).astype(np.uint8)
+    shares = pixels.astype(np.float32) / 255
+    np.testing.assert_allclose(tl.predict(net, pixels), tl.predict(net, shares), atol=1e-5)
+    np.testing.assert_allclose(
+        tl.extract_features(net, pixels, batch_size=2), tl.extract_features(net, shares), atol=1e-4
+    )
+    for wrong in (255 * shares, 2 * shares - 1, pixels.astype(np.int64)):
+        with pytest.raises(ValueError, match=r"images span \[.*give them in \[0, 1\], or as bytes"):
+            tl.predict(net, wrong)
+    tl.predict(net, shares * 1.1 - 0.05)  # what resampling with a sharp kernel leaves
+
+
+class Unread:
+    """Pictures that are read by rows only, and note which."""
+
+    def __init__(self, images):
+        self.images, self.read = images, []
+        self.shape, self.ndim, self.dtype = images.shape, images.ndim, images.dtype
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, rows):
+        self.read += list(np.arange(len(self))[rows])
+        return self.images[rows]
+
+    def __array__(self, dtype=None, copy=None):
+        raise AssertionError("read as a whole")
+
+
+def test_pictures_are_read_batch_by_batch_and_each_once(tl):
+    net, images = model(tl), DIGITS.inputs[:23]
+    unread = Unread(images)
+    np.testing.assert_allclose(
+        tl.predict(net, unread, batch_size=5), tl.predict(net, images), atol=1e-4
+    )
+    assert unread.read == list(range(23))
+
+
+def test_training_reads_pictures_from_files_as_it_reads_arrays(tl, tmp_path):
+    folder = data.write_image_folder(DIGITS.subset(np.arange(40)), tmp_path / "digits", seed=0)
+    losses = []
+    for keep in (2**30, 0):  # bytes in memory, and decoded on each access
+        pictures = data.Pictures(sorted(folder.rglob("*.png")), 32, 1, keep_bytes=keep)
+        domain = Domain("files", pictures, np.arange(len(pictures)) % 10, DIGITS.class_names)
+        losses.append(tl.fit(model(tl), domain, epochs=1, batch_size=8).loss)
+        whole = domain.with_inputs(pictures[:])
+        losses.append(tl.fit(model(tl), whole, epochs=1, batch_size=8).loss)
+    np.testing.assert_allclose(losses, np.broadcast_to(losses[0], np.shape(losses)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_classes", [5, 26])
+def test_a_model_of_other_classes_is_refused_before_it_moves(tl, n_classes):
+    net = tl.TransferModel(tl.backbone("small-cnn"), n_classes)
+    kept = {name: value for name, value in state(net).items() if name in trained_names(net)}
+    with pytest.raises(ValueError, match=f"model has {n_classes} outputs, but train has 10 classes"):
+        tl.fit(net, SPLIT.train, steps=2)
+    assert not moved(kept, state(net))
+
+
+def test_a_loss_may_read_labels_otherwise(tl):
+    def first_logit(outputs, labels):
+        return (outputs[:, 0] ** 2).mean() if door(tl) == "torch" else keras.ops.mean(
+            outputs[:, 0] ** 2
+        )
+
+    net = tl.TransferModel(tl.backbone("small-cnn"), 4)
+    history = tl.fit(net, SPLIT.train, steps=4, loss=first_logit, labels_are_classes=False)
+    assert history.steps == 4
+
+
 def test_divergence_is_an_error(tl):
     with pytest.raises(tl.DivergedError, match="lower lr"):
         tl.fit(model(tl), SPLIT.train, steps=20, lr=1e30)
