@@ -335,7 +335,7 @@ def plot_images(
         raise ValueError(f"per_class is {per_class}, columns is {columns}; both must be >= 1.")
     shown = np.linspace(0, domain.n_classes - 1, min(columns, domain.n_classes)).round().astype(int)
     mosaic, (height, width) = _mosaic(domain, shown, per_class, np.random.default_rng(seed))
-    names = [domain.class_names[label] for label in shown]
+    names = [domain.class_names[int(label)] for label in shown]
     ax = _axes(ax, (max(3, 0.7 * len(shown)), 0.9 + 0.7 * per_class * height / width))
     ax.imshow(mosaic, vmin=0, vmax=1)
     slanted = max(map(len, names)) > 6
