@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from tlcourse.data import Domain
-from tlcourse.study import Fitted, crossover, study
+from tlcourse.study import Fitted, View, crossover, study
 
 SIZES = {"validation_per_class": 5, "test_per_class": 15, "progress": False}
 
@@ -66,3 +66,83 @@ def test_crossover_is_the_first_budget_without_a_clear_gain_not_the_last():
     ]
     table = pd.DataFrame(rows, columns=["strategy", "budget", "seed", "accuracy"])
     assert crossover(table, "moved", "scratch") == 5
+
+
+def test_held_out_sets_have_ten_and_fifty_examples_per_class_unless_told_otherwise():
+    sizes = []
+
+    def sizing(train, validation, *, seed):
+        def predict(inputs):
+            sizes.append(len(inputs))
+            return np.zeros((len(inputs), 2))
+
+        sizes.extend([len(train), len(validation)])
+        return Fitted(predict, 0)
+
+    target = Domain("many", np.arange(200.0)[:, None], np.arange(200) % 2, ("a", "b"))
+    study({"sizing": sizing}, target, [3], [0], progress=False)
+    assert sizes == [6, 20, 100, 20]  # training and validation, then what was predicted
+
+
+def test_the_bar_counts_trials_those_in_the_store_included(numbered, tmp_path, capsys):
+    shown = {"validation_per_class": 5, "test_per_class": 15, "store": tmp_path / "s.jsonl"}
+    study({"by heart": learn_by_heart}, numbered, [2], [0], **shown, progress=False)
+    assert capsys.readouterr().err == ""
+    study({"by heart": learn_by_heart}, numbered, [2, 3], [0, 1], **shown)
+    bar = capsys.readouterr().err
+    assert "1/4" in bar and "4/4" in bar and "5/4" not in bar
+    assert "by heart, 3 per class, seed 1" in bar
+
+
+def test_what_was_learned_is_a_whole_number_and_a_missing_accuracy_a_float(numbered):
+    def numpy_count(train, validation, *, seed):
+        return Fitted(lambda inputs: np.eye(3)[inputs[:, 0].astype(int) % 3], np.float64(12))
+
+    sizes = SIZES | {"validation_per_class": 0}
+    table = study({"s": numpy_count}, numbered, [2], [0], **sizes)
+    assert table["trained_parameters"].dtype == np.int64 and table["trained_parameters"][0] == 12
+    assert table["validation_accuracy"].dtype == np.float64
+    assert table["accuracy"][0] == 1
+
+
+def test_a_right_answer_on_validation_only_is_its_accuracy_only(numbered):
+    """A share of one half there is told from none and from all."""
+
+    def half(train, validation, *, seed):
+        good = set(validation.inputs[::2, 0].tolist())
+
+        def predict(inputs):
+            right = inputs[:, 0].astype(int) % 3
+            known = np.array([row in good for row in inputs[:, 0].tolist()])
+            return np.eye(3)[np.where(known, right, (right + 1) % 3)]
+
+        return Fitted(predict, 0)
+
+    table = study({"half": half}, numbered, [2], [0], **SIZES)
+    assert table["validation_accuracy"][0] == 8 / 15 and table["accuracy"][0] == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "reason"),
+    [
+        ({"strategies": [learn_by_heart]}, ValueError, "give a dict of at least one name"),
+        ({"strategies": {3: learn_by_heart}}, TypeError, r"strategies\[3\] is .*; map a str to a"),
+        ({"strategies": {"a": View(3, None)}}, TypeError, r"strategies\['a'\] is View"),
+        ({"strategies": {"a": View(learn_by_heart, 3)}}, ValueError, "the view 3 of .*'a'.*align"),
+        ({"seeds": [-1]}, ValueError, r"seeds\[0\] is -1; it must be an integer >= 0"),
+        ({"test_per_class": 0}, ValueError, "^test_per_class is 0"),
+        ({"budgets": [2, 11]}, ValueError, "examples"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_before_anything_runs(numbered, changes, error, reason):
+    ran = []
+    calls = {"strategies": {"s": lambda *a, **k: ran.append(a)}, "budgets": [2], "seeds": [0]}
+    with pytest.raises(error, match=reason):
+        study(target=numbered, **(calls | SIZES | changes))
+    assert not ran
+
+
+def test_a_view_of_other_classes_does_not_align(numbered):
+    other = Domain("other", numbered.inputs, numbered.labels, tuple("abcd"))
+    with pytest.raises(ValueError, match="does not align with .*numbered"):
+        study({"s": View(learn_by_heart, other)}, numbered, [2], [0], **SIZES)
