@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from tlcourse.data import Pictures, few_shot_split, load_image_folder, read_picture
+from tlcourse.data import (
+    Pictures,
+    few_shot_split,
+    load_image_folder,
+    read_picture,
+    write_image_folder,
+)
 
 SHAPE = (6, 16, 16, 3)
 ROWS = arrays.arrays(np.int64, st.integers(0, 8), elements=st.integers(-6, 5))
@@ -52,7 +58,7 @@ def test_all_pictures_become_one_array(folder, pictures):
     np.testing.assert_array_equal(list(pictures), expected)
     assert np.asarray(pictures, dtype=np.float64).dtype == np.float64
     with pytest.raises(ValueError, match="never without a copy"):
-        np.array(pictures, copy=False)
+        pictures.__array__(copy=False)
 
 
 @settings(
@@ -144,6 +150,13 @@ def test_a_domain_of_pictures_is_split_and_given_other_inputs_as_any_other(folde
     assert isinstance(dark.inputs, np.ndarray) and dark.inputs.max() <= 0.5
     with pytest.raises(ValueError, match=r"labels of .* have shape \(6,\); 2 inputs need"):
         domain.with_inputs(domain.inputs.subset([0, 1]))
+
+
+def test_pictures_that_are_files_are_written_as_a_folder_again(folder, tmp_path):
+    domain = load_image_folder(folder, size=16, validation_share=0, keep_bytes=0).train
+    path = write_image_folder(domain, tmp_path / "again", validation_share=0, seed=0)
+    again = load_image_folder(path, size=16, validation_share=0).train
+    np.testing.assert_array_equal(again.inputs, domain.inputs)
 
 
 def test_bad_files_and_arguments_are_named(folder, tmp_path):

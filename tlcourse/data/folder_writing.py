@@ -3,12 +3,14 @@
 Design choices
 --------------
 - The folder appears complete or not at all, and nothing that exists is overwritten.
+- One picture at a time is in memory.
 - What is written can be loaded again: anything that loading refuses is refused when writing.
 - The same domain and seed write the same files on every system.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 import re
@@ -97,24 +99,34 @@ def write_image_folder(
         raise ImageFolderError(
             f"path {path} already exists; nothing was written. Give a new or an empty folder."
         )
-    contents = [_encode(image, format) for image in domain.inputs]
-    names = _file_names(domain, format)
-    refuse_two_classes(contents, domain.labels, names)
-    validates = choose_validation(
-        contents, domain.labels, domain.class_names, validation_share, seed
-    )
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".writing.") as scratch:
+        names = _file_names(domain, format)
+        keys = _write_files(domain, names, Path(scratch, "all"), format)
+        refuse_two_classes(keys, domain.labels, names)
+        validates = choose_validation(
+            keys, domain.labels, domain.class_names, validation_share, seed
+        )
         complete = Path(scratch, "complete")
-        for content, name, aside in zip(contents, names, validates, strict=True):
+        for name, aside in zip(names, validates, strict=True):
             side = ("val" if aside else "train") if validation_share else ""
-            file = complete / side / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_bytes(content)
+            (complete / side / name).parent.mkdir(parents=True, exist_ok=True)
+            os.rename(Path(scratch, "all", name), complete / side / name)
         if path.exists():
             path.rmdir()  # Windows does not move a folder onto an empty one
         os.rename(complete, path)
     return path
+
+
+def _write_files(domain, names, folder, format):
+    """Write each image under its name; return the SHA-256 of each file."""
+    keys = []
+    for image, name in zip(domain.inputs, names, strict=True):
+        content = _encode(image, format)
+        keys.append(hashlib.sha256(content).digest())
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+    return keys
 
 
 def _check_writable(domain):
