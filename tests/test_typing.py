@@ -20,15 +20,6 @@ NOT_YET = {
     "tlcourse/data/pictures.py",
     "tlcourse/data/rendering.py",
     "tlcourse/evaluation.py",
-    "tlcourse/keras/feature/probing.py",
-    "tlcourse/keras/freezing.py",
-    "tlcourse/keras/models.py",
-    "tlcourse/keras/parameter/layers.py",
-    "tlcourse/keras/structure/copying.py",
-    "tlcourse/keras/structure/distillation.py",
-    "tlcourse/keras/structure/multitask.py",
-    "tlcourse/keras/training.py",
-    "tlcourse/keras/transfer.py",
     "tlcourse/probing.py",
     "tlcourse/scores/ranking.py",
     "tlcourse/scores/similarity.py",
@@ -42,7 +33,6 @@ NOT_YET = {
     "tlcourse/torch/feature/diagnostics.py",
     "tlcourse/torch/feature/layerwise.py",
     "tlcourse/torch/feature/pretext.py",
-    "tlcourse/torch/feature/probing.py",
     "tlcourse/torch/freezing.py",
     "tlcourse/torch/models.py",
     "tlcourse/torch/parameter/layers.py",
@@ -56,7 +46,6 @@ NOT_YET = {
     "tlcourse/torch/target/drift.py",
     "tlcourse/torch/target/losses.py",
     "tlcourse/torch/training.py",
-    "tlcourse/torch/transfer.py",
 }
 
 

@@ -12,7 +12,7 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -241,7 +241,7 @@ def in_turn(examples: int, batch_size: int) -> list[slice]:
     return [slice(start, min(start + batch_size, examples)) for start in starts]
 
 
-def fetch(inputs: Any, parts: Iterable[Any]) -> Iterator[np.ndarray]:
+def fetch(inputs: Any, parts: Iterable[Any]) -> Generator[np.ndarray, None, None]:
     """Yield ``inputs[part]`` for each part in order, the next one fetched beside the caller's work.
 
     Parameters

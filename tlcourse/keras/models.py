@@ -9,9 +9,13 @@ Design choices
 - ``small-cnn`` is the PyTorch door's net, BatchNorm constants included, and loads its weights.
 """
 
+from __future__ import annotations
+
 import itertools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -39,15 +43,15 @@ class Preprocess(layers.Layer):
         own ``preprocess_input`` is used.
     """
 
-    def __init__(self, size, channels, scaling, **options):
+    def __init__(self, size: int, channels: int, scaling: str, **options: Any) -> None:
         super().__init__(**options)
         self.size, self.channels, self.scaling = size, channels, scaling
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
         """Return ``(n, size, size, channels)``."""
         return (input_shape[0], self.size, self.size, self.channels)
 
-    def call(self, images):
+    def call(self, images: Any) -> Any:
         """Map images ``(n, h, w, c)`` in [0, 1] to ``(n, size, size, channels)``."""
         if images.shape[-1] not in (1, 3):
             raise ValueError(
@@ -63,7 +67,7 @@ class Preprocess(layers.Layer):
             return (images - 0.5) / 0.5
         return _application_module(self.scaling).preprocess_input(images * 255.0)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         """Return what the layer is made from."""
         own = {"size": self.size, "channels": self.channels, "scaling": self.scaling}
         return super().get_config() | own
@@ -94,9 +98,15 @@ class TransferModel(keras.Model):
         If the backbone is no Keras model with one feature vector for each input.
     ValueError
         If there are fewer than 2 classes.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.TransferModel(tl.backbone("small-cnn"), 10).output_shape
+    (None, 10)
     """
 
-    def __init__(self, backbone, n_classes, *, seed=0):
+    def __init__(self, backbone: keras.Model, n_classes: int, *, seed: int = 0) -> None:
         if not isinstance(backbone, keras.Model) or len(backbone.output_shape) != 2:
             raise TypeError(
                 f"backbone is a {type(backbone).__name__}; give a keras.Model that puts out one "
@@ -112,7 +122,13 @@ class TransferModel(keras.Model):
         self.backbone, self.head = backbone, head
 
 
-def backbone(name, *, weights=None, size=None, seed=0):
+def backbone(
+    name: str,
+    *,
+    weights: str | Path | None = None,
+    size: int | None = None,
+    seed: int = 0,
+) -> keras.Model:
     """Make a feature extractor.
 
     Parameters
@@ -139,6 +155,12 @@ def backbone(name, *, weights=None, size=None, seed=0):
         If the name is unknown or the weights do not belong to this net.
     FileNotFoundError
         If a weights file is not there, or ImageNet weights cannot be fetched.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.backbone("small-cnn", weights="letters").output_shape
+    (None, 128)
     """
     if name == "small-cnn":
         net = reseed(_small_cnn(size or 32), seed)
@@ -151,12 +173,12 @@ def backbone(name, *, weights=None, size=None, seed=0):
             "'VGG16', 'MobileNetV2' or 'ResNet50'."
         )
     if weights in course_weights.names():
-        net_name = course_weights.card(weights)["net"]
+        net_name = course_weights.card(str(weights))["net"]
         raise ValueError(f"weights={weights!r} belong to {net_name!r}, not to {name!r}.")
     return _application(name, weights, size or 224, seed)
 
 
-def mlp(input_shape, widths, *, seed=0):
+def mlp(input_shape: Sequence[int], widths: Sequence[int], *, seed: int = 0) -> keras.Model:
     """Make a feature extractor of fully connected layers with ReLU.
 
     Parameters
@@ -177,6 +199,12 @@ def mlp(input_shape, widths, *, seed=0):
     ------
     ValueError
         If there is no layer or a width is not positive.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.mlp((4,), [10, 6]).output_shape
+    (None, 6)
     """
     if not len(widths) or min(widths) < 1:
         raise ValueError(f"widths is {widths!r}; give at least one positive width.")
@@ -187,7 +215,7 @@ def mlp(input_shape, widths, *, seed=0):
     return reseed(keras.Model(inputs, features, name="backbone"), seed)
 
 
-def source_model(name):
+def source_model(name: str) -> TransferModel:
     """Load one of the course's checkpoints whole, with the head for its source classes.
 
     Parameters
@@ -203,6 +231,12 @@ def source_model(name):
     ------
     ValueError
         If the name is unknown or its net is not one of this door.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.source_model("letters").output_shape
+    (None, 26)
     """
     net = backbone("small-cnn", weights=name)
     model = TransferModel(net, len(course_weights.card(name)["class_names"]))
@@ -211,7 +245,7 @@ def source_model(name):
     return model
 
 
-def count_parameters(model, *, trainable=False):
+def count_parameters(model: keras.Model, *, trainable: bool = False) -> int:
     """Count the numbers that a model holds; BatchNorm statistics are none.
 
     Parameters
@@ -224,13 +258,19 @@ def count_parameters(model, *, trainable=False):
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.count_parameters(tl.mlp((4,), [10]))
+    50
     """
     if trainable:
         return sum(int(np.prod(v.shape)) for v in model.trainable_variables)
     return sum(int(np.prod(v.shape)) for v in model.variables if not _is_state(v))
 
 
-def reseed(model, seed):
+def reseed(model: keras.Model, seed: int) -> keras.Model:
     """Copy a model's layers with fresh parameters that follow a seed.
 
     Parameters

@@ -19,7 +19,7 @@ Design choices
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from copy import deepcopy
 from itertools import islice, tee
@@ -141,7 +141,6 @@ def fit(
     """
     _check_training(model, train, validation, patience)
     total = count_updates(len(train), epochs=epochs, steps=steps, batch_size=batch_size)
-    batches = -(-len(train) // batch_size)
     device = choose_device(device)
     model.to(device)
     optimiser, schedule = make_optimiser(model, lr, weight_decay, total)
@@ -153,7 +152,7 @@ def fit(
         while history.steps < total and not keeper.is_exhausted:
             model.train()
             total_loss, before = torch.zeros((), device=device), history.steps
-            for inputs, labels in islice(stream, batches):
+            for inputs, labels in islice(stream, -(-len(train) // batch_size)):
                 if augment is not None:
                     inputs = augment(inputs)
                 with precision:
@@ -172,7 +171,8 @@ def fit(
                 history.steps += 1
                 bar.update()
             mean_loss = total_loss.item() / (history.steps - before)
-            history.record(mean_loss, validation and evaluate(model, validation, device=device))
+            measured = evaluate(model, validation, device=device) if validation else None
+            history.record(mean_loss, measured)
             keeper.look(history)
             bar.set_postfix(loss=f"{mean_loss:.3f}")
     keeper.restore(history)
@@ -424,7 +424,7 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
 
 def _labelled_batches(
     domain: Domain, batch_size: int, total: int, seed: int, device: torch.device
-) -> Iterator[tuple[Tensor, Tensor]]:
+) -> Generator[tuple[Tensor, Tensor], None, None]:
     """Yield inputs and labels on the device, batch by batch, ``total`` of them."""
     rows_of_all = endless_batches(len(domain), batch_size, np.random.default_rng(seed))
     order, chosen = tee(islice(rows_of_all, total))

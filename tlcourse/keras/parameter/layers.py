@@ -7,12 +7,14 @@ Design choices
 - Names and meanings are those of the PyTorch door.
 """
 
+from __future__ import annotations
+
 from tlcourse.keras.devices import keras, tf
 from tlcourse.keras.freezing import freeze, named_layers, unfreeze
 from tlcourse.layering import CopyReport, check_depth, compare_weights, falling_rates
 
 
-def layers(model):
+def layers(model: keras.Model) -> dict[str, tuple[str, ...]]:
     """Group a model's innermost layers by depth.
 
     Parameters
@@ -24,6 +26,12 @@ def layers(model):
     -------
     dict of str to tuple of str
         From the input to the head: the first name of each group, and all names in it.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.layers(tl.backbone("small-cnn"))["block4_conv"]
+    ('block4_conv', 'block4_norm')
     """
     groups = {}
     for name, layer in named_layers(model).items():
@@ -36,7 +44,7 @@ def layers(model):
     return groups
 
 
-def layer_names(model):
+def layer_names(model: keras.Model) -> list[str]:
     """List a model's layers from the input to the head.
 
     Parameters
@@ -47,11 +55,17 @@ def layer_names(model):
     Returns
     -------
     list of str
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.layer_names(tl.TransferModel(tl.mlp((4,), [8, 6]), 3))
+    ['backbone.dense1', 'backbone.dense2', 'head']
     """
     return list(layers(model))
 
 
-def unfreeze_last(model, k):
+def unfreeze_last(model: keras.Model, k: int) -> keras.Model:
     """Freeze a model but for its last layers.
 
     Parameters
@@ -69,7 +83,14 @@ def unfreeze_last(model, k):
     Raises
     ------
     ValueError
-        If the model has fewer layers, or ``k`` is below 1.
+        If ``k`` is not between 1 and the number of layers.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> model = tl.TransferModel(tl.mlp((4,), [8, 6]), 3)
+    >>> tl.count_parameters(tl.unfreeze_last(model, 2), trainable=True)  # 6 * 9 and 3 * 7
+    75
     """
     groups = layers(model)
     check_depth("k", k, len(groups), least=1)
@@ -79,7 +100,7 @@ def unfreeze_last(model, k):
     return model
 
 
-def layer_rates(model, top, decay=2.6):
+def layer_rates(model: keras.Model, top: float, decay: float = 2.6) -> dict[str, float]:
     """Give each layer a learning rate that falls from the head to the input.
 
     Parameters
@@ -105,6 +126,12 @@ def layer_rates(model, top, decay=2.6):
     ----------
     Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018,
     section 3.2.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> tl.layer_rates(tl.TransferModel(tl.mlp((4,), [8]), 3), 0.1, decay=10)
+    {'backbone.dense1': 0.01, 'head': 0.1}
     """
     groups = list(layers(model).values())
     rates = falling_rates(len(groups), top, decay)
@@ -136,9 +163,17 @@ class L2SP:
     ----------
     Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional
     Networks", ICML 2018, equation 2.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> model = tl.TransferModel(tl.mlp((4,), [8]), 3)
+    >>> penalty = tl.L2SP(model, alpha=0.1, beta=0.0)
+    >>> float(penalty(model))
+    0.0
     """
 
-    def __init__(self, model, alpha=0.1, beta=0.01):
+    def __init__(self, model: keras.Model, alpha: float = 0.1, beta: float = 0.01) -> None:
         if not (alpha >= 0 and beta >= 0):
             raise ValueError(f"alpha is {alpha!r} and beta {beta!r}; both must be >= 0.")
         self.alpha, self.beta = alpha, beta
@@ -150,7 +185,7 @@ class L2SP:
             for variable in layer.weights
         }
 
-    def __call__(self, model):
+    def __call__(self, model: keras.Model) -> tf.Tensor:
         """Compute the penalty as a scalar tensor; frozen parameters cost nothing.
 
         Parameters
@@ -189,10 +224,21 @@ def copy_parameters(source: keras.Model, target: keras.Model) -> CopyReport:
     ------
     ValueError
         If no parameter agrees; the target is left as it was.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> old, new = (tl.TransferModel(tl.mlp((4,), [8]), k) for k in (5, 3))
+    >>> print(tl.copy_parameters(old, new))
+    copied 2, skipped 2
+      head.kernel: shape: (8, 5) in the source, (8, 3) in the target
+      head.bias: shape: (5,) in the source, (3,) in the target
     """
     given, wanted = _named_weights(source), _named_weights(target)
     shapes = [{name: tuple(w.shape) for name, w in net.items()} for net in (given, wanted)]
-    report = compare_weights(*shapes, [name for name in wanted if "moving_" not in name])
+    report = compare_weights(
+        shapes[0], shapes[1], [name for name in wanted if "moving_" not in name]
+    )
     for name in report.copied:
         wanted[name].assign(given[name].numpy())
     return report

@@ -354,7 +354,7 @@ def copy_parameters(source: nn.Module | dict[str, torch.Tensor], target: nn.Modu
     given = source.state_dict() if isinstance(source, nn.Module) else dict(source)
     wanted = target.state_dict()
     shapes = [{name: tuple(t.shape) for name, t in state.items()} for state in (given, wanted)]
-    report = compare_weights(*shapes, dict(target.named_parameters()))
+    report = compare_weights(shapes[0], shapes[1], dict(target.named_parameters()))
     with torch.no_grad():
         for name in report.copied:
             wanted[name].copy_(given[name])
