@@ -109,3 +109,8 @@ def test_the_summary_is_written_for_reading():
 def test_what_has_no_answer_is_refused(table, changes, reason):
     with pytest.raises(ValueError, match=reason):
         transfer_gain(table, **({"strategy": "a", "baseline": "b"} | changes))
+
+
+def test_a_summary_is_of_a_studys_table():
+    with pytest.raises(ValueError, match=r"table lacks \['seed'\]"):
+        summary(paired(n1=[0, 1]).drop(columns="seed"))

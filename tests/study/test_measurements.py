@@ -1,11 +1,12 @@
 """What the columns of a study's table mean: which rows are scored, what is timed, which budget."""
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
 
 from tlcourse.data import Domain
-from tlcourse.study import Fitted, View, crossover, study
+from tlcourse.study import Fitted, TrialError, View, crossover, study
 
 SIZES = {"validation_per_class": 5, "test_per_class": 15, "progress": False}
 
@@ -146,3 +147,41 @@ def test_a_view_of_other_classes_does_not_align(numbered):
     other = Domain("other", numbered.inputs, numbered.labels, tuple("abcd"))
     with pytest.raises(ValueError, match="does not align with .*numbered"):
         study({"s": View(learn_by_heart, other)}, numbered, [2], [0], **SIZES)
+
+
+@pytest.mark.parametrize(("cores", "threads"), [(9, 3), (2, 1)])
+def test_several_workers_are_processes_that_share_the_cores(numbered, monkeypatch, cores, threads):
+    """Here they are threads, and what was asked for is looked at; test_study has the processes."""
+    asked, configure = [], joblib.parallel_config
+
+    def in_threads(backend, **options):
+        asked.append((backend, options))
+        return configure("threading", n_jobs=options["n_jobs"])
+
+    monkeypatch.setattr("joblib.cpu_count", lambda: cores)
+    monkeypatch.setattr("joblib.parallel_config", in_threads)
+    calls = ({"by heart": learn_by_heart}, numbered, [2, 3], [0, 1])
+    three = study(*calls, **SIZES, workers=3)
+    assert asked == [("loky", {"n_jobs": 3, "inner_max_num_threads": threads})]
+    one = study(*calls, **SIZES)
+    pd.testing.assert_frame_equal(three.drop(columns="seconds"), one.drop(columns="seconds"))
+    assert len(asked) == 1  # one worker is this process
+
+
+def test_two_workers_are_not_one(numbered, monkeypatch):
+    def refused(*arguments, **options):
+        raise InterruptedError("processes")
+
+    monkeypatch.setattr("joblib.parallel_config", refused)
+    with pytest.raises(InterruptedError):
+        study({"by heart": learn_by_heart}, numbered, [2], [0], **SIZES, workers=2)
+
+
+def test_a_failure_is_told_with_the_type_of_what_went_wrong(numbered):
+    def broken(train, validation, *, seed):
+        raise ArithmeticError("too much")
+
+    with pytest.raises(TrialError, match="seed 0: ArithmeticError: too much$"):
+        study({"broken": broken}, numbered, [2], [0], **SIZES)
+    with pytest.raises(TrialError, match="TypeError: the strategy returned a int; return Fitted"):
+        study({"bare": lambda train, validation, seed: 3}, numbered, [2], [0], **SIZES)

@@ -60,7 +60,9 @@ def test_any_changed_number_of_the_target_is_another_study(tmp_path):
 def test_every_difference_of_the_protocol_is_named(tmp_path):
     store = tmp_path / "study.jsonl"
     measure(store)
-    with pytest.raises(ValueError, match="target was 'wörter' and is now 'x'; shape was .*1500"):
+    with pytest.raises(
+        ValueError, match="study.jsonl' holds another.*'wörter' and is now 'x'; shape was .*1500"
+    ):
         measure(store, Domain("x", ROWS[:600], TARGET.labels[:600], tuple("abc")))
 
 
