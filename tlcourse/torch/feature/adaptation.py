@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from tlcourse.checks import check_integer
-from tlcourse.data import Domain
+from tlcourse.data import Domain, Pictures
 from tlcourse.history import DivergedError
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.models import TransferModel
@@ -55,28 +55,28 @@ class AdaptationHistory:
         Updates made.
     """
 
-    loss: list = field(default_factory=list)
-    distance: list = field(default_factory=list)
-    domain_accuracy: list = field(default_factory=list)
+    loss: list[float] = field(default_factory=list)
+    distance: list[float] = field(default_factory=list)
+    domain_accuracy: list[float] = field(default_factory=list)
     seconds: float = 0.0
     steps: int = 0
 
 
 def adapt(
-    model,
-    source,
-    target_inputs,
+    model: TransferModel,
+    source: Domain,
+    target_inputs: np.ndarray | Pictures,
     *,
-    method,
-    weight=None,
-    steps=500,
-    lr=None,
-    batch_size=64,
-    weight_decay=0.01,
-    seed=0,
-    device="auto",
-    progress=False,
-):
+    method: str,
+    weight: float | None = None,
+    steps: int = 500,
+    lr: float | None = None,
+    batch_size: int = 64,
+    weight_decay: float = 0.01,
+    seed: int = 0,
+    device: str = "auto",
+    progress: bool = False,
+) -> AdaptationHistory:
     """Train on labelled source examples and draw the features of both domains together.
 
     Parameters
@@ -127,6 +127,16 @@ def adapt(
     .. [2] M. Long, Y. Cao, J. Wang, M. I. Jordan, Learning transferable features with deep
        adaptation networks, ICML 2015; here with equal kernel weights and on the last features.
     .. [3] Y. Ganin et al., Domain-adversarial training of neural networks, JMLR 17(59), 2016.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> source, target = (data.load(f"{kind}-digits", n=60) for kind in ("rendered", "handwritten"))
+    >>> model = tl.TransferModel(tl.backbone("small-cnn"), 10)
+    >>> history = tl.adapt(model, source, target.inputs, method="dann", steps=20)
+    >>> history.loss[-1] < history.loss[0], len(history.domain_accuracy)
+    (True, 10)
     """
     _check(model, source, target_inputs, method, weight, steps, batch_size)
     weight = _WEIGHTS[method] if weight is None else weight
@@ -371,7 +381,13 @@ def _check(model, source, target_inputs, method, weight, steps, batch_size):
     check_integer("batch_size", batch_size, smallest=2)
 
 
-def adapt_batchnorm(model, inputs, *, batch_size=256, device="auto"):
+def adapt_batchnorm(
+    model: nn.Module,
+    inputs: np.ndarray | Pictures,
+    *,
+    batch_size: int = 256,
+    device: str = "auto",
+) -> nn.Module:
     """Replace BatchNorm's running statistics by those of other inputs (AdaBN).
 
     Each layer's mean and variance become the averages over the batches, weighted equally;
@@ -406,6 +422,16 @@ def adapt_batchnorm(model, inputs, *, batch_size=256, device="auto"):
     ----------
     .. [1] Y. Li, N. Wang, J. Shi, J. Liu, X. Hou, Revisiting batch normalization for practical
        domain adaptation, arXiv:1603.04779, 2016.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> rows = np.array([[1.0], [2.0], [6.0]], dtype=np.float32)
+    >>> norm = tl.adapt_batchnorm(torch.nn.BatchNorm1d(1), rows)
+    >>> norm.running_mean, norm.running_var
+    (tensor([3.]), tensor([7.]))
     """
     layers = [
         layer

@@ -9,6 +9,7 @@ Design choices
 """
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from tlcourse.checks import check_counts
-from tlcourse.data import Domain
+from tlcourse.data import Domain, Pictures
 from tlcourse.history import History
 from tlcourse.torch.devices import seeded
 from tlcourse.torch.models import Backbone, TransferModel
@@ -31,7 +32,14 @@ _PCA_DIMENSIONS = 64
 _LEAST_VARIANCE = 1e-6  # share of the whole that a dimension needs to be kept
 
 
-def pretrain_autoencoder(backbone, inputs, *, noise=0.3, seed=0, **fit_options):
+def pretrain_autoencoder(
+    backbone: Backbone,
+    inputs: np.ndarray | Pictures,
+    *,
+    noise: float = 0.3,
+    seed: int = 0,
+    **fit_options: Any,
+) -> History:
     """Teach a backbone to restore images of which random pixels were blackened.
 
     A small decoder of transposed convolutions makes the image anew from the feature vector alone;
@@ -67,6 +75,15 @@ def pretrain_autoencoder(backbone, inputs, *, noise=0.3, seed=0, **fit_options):
     Vincent, Larochelle, Bengio and Manzagol, Extracting and Composing Robust Features with
     Denoising Autoencoders, ICML 2008; masking noise of section 2.3. There layer by layer, here end
     to end.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> digits = data.load("handwritten-digits", n=64)
+    >>> history = tl.pretrain_autoencoder(tl.backbone("small-cnn"), digits.inputs, steps=20)
+    >>> history.loss[-1] < history.loss[0]
+    True
     """
     if not isinstance(backbone, Backbone):
         raise TypeError(f"backbone is a {type(backbone).__name__}; give a tlcourse Backbone.")
@@ -83,17 +100,17 @@ def pretrain_autoencoder(backbone, inputs, *, noise=0.3, seed=0, **fit_options):
 
 
 def pretrain_clusters(
-    backbone,
-    inputs,
+    backbone: nn.Module,
+    inputs: np.ndarray | Pictures,
     *,
-    clusters=50,
-    rounds=5,
-    epochs=2,
-    batch_size=64,
-    seed=0,
-    device="auto",
-    **fit_options,
-):
+    clusters: int = 50,
+    rounds: int = 5,
+    epochs: int = 2,
+    batch_size: int = 64,
+    seed: int = 0,
+    device: str = "auto",
+    **fit_options: Any,
+) -> tuple[History, list[float]]:
     """Teach a backbone to predict the cluster that its own features put each input into.
 
     Each round computes the features, clusters them by k-means after PCA, whitening and scaling to
@@ -142,6 +159,16 @@ def pretrain_clusters(
     ----------
     Caron, Bojanowski, Joulin and Douze, Deep Clustering for Unsupervised Learning of Visual
     Features, ECCV 2018; here with mini-batch k-means and without Sobel filters.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> digits, net = data.load("handwritten-digits", n=64), tl.backbone("small-cnn")
+    >>> options = {"clusters": 8, "rounds": 2, "epochs": 1}
+    >>> history, agreement = tl.pretrain_clusters(net, digits.inputs, **options)
+    >>> history.steps, len(agreement)
+    (2, 1)
     """
     check_counts(clusters=clusters, rounds=rounds, epochs=epochs)
     if clusters < 2 or len(inputs) < clusters:

@@ -13,10 +13,12 @@ import copy
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tlcourse.data import Domain
 from tlcourse.layering import CopyReport, check_depth, compare_weights, falling_rates
 from tlcourse.torch.freezing import freeze, unfreeze
+from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import evaluate
 
 # torchvision's names for the lists of layers themselves, not for one layer
@@ -32,7 +34,7 @@ _LISTS_OF_LAYERS = {
 }
 
 
-def layers(model):
+def layers(model: nn.Module) -> dict[str, tuple[str, ...]]:
     """Part a net into layers, from input to head.
 
     Layers come in the order in which the net defines them. A normalisation layer, and a
@@ -56,8 +58,9 @@ def layers(model):
 
     Examples
     --------
-    >>> list(layers(TransferModel(backbone("small-cnn"), 10)))[-2:]
-    ['backbone.body.block4', 'head']
+    >>> import tlcourse.torch as tl
+    >>> tl.layers(tl.backbone("resnet18"))["body.conv1"]
+    ('body.conv1', 'body.bn1')
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
@@ -75,7 +78,7 @@ def layers(model):
     return {name: tuple(members) for name, members in found.items()}
 
 
-def layer_names(model):
+def layer_names(model: nn.Module) -> list[str]:
     """List the names of a net's layers, from input to head.
 
     Parameters
@@ -86,11 +89,17 @@ def layer_names(model):
     Returns
     -------
     list of str
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> tl.layer_names(tl.TransferModel(tl.backbone("small-cnn"), 10))[-2:]
+    ['backbone.body.block4', 'head']
     """
     return list(layers(model))
 
 
-def unfreeze_last(model, k):
+def unfreeze_last(model: nn.Module, k: int) -> nn.Module:
     """Let only the last layers learn.
 
     Parameters
@@ -114,6 +123,13 @@ def unfreeze_last(model, k):
     ----------
     Yosinski, Clune, Bengio and Lipson, "How transferable are features in deep neural networks?",
     NIPS 2014.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> model = tl.unfreeze_last(tl.TransferModel(tl.backbone("small-cnn"), 10), 1)
+    >>> tl.count_parameters(model, trainable=True)  # the head: 10 rows of 128 weights and a bias
+    1290
     """
     parts = list(layers(model).values())
     check_depth("k", k, len(parts), least=1)
@@ -122,7 +138,7 @@ def unfreeze_last(model, k):
     return model
 
 
-def layer_rates(model, top, decay=2.6):
+def layer_rates(model: nn.Module, top: float, decay: float = 2.6) -> dict[str, float]:
     r"""Give each layer a learning rate that falls from the head to the input.
 
     Layer :math:`l` learns at :math:`\eta_{l} = \eta_{l+1} / \mathrm{decay}`.
@@ -150,6 +166,13 @@ def layer_rates(model, top, decay=2.6):
     ----------
     Howard and Ruder, "Universal Language Model Fine-tuning for Text Classification", ACL 2018,
     section 3.2.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> rates = tl.layer_rates(tl.TransferModel(tl.backbone("small-cnn"), 10), 0.01, decay=2)
+    >>> rates["head.*"], rates["backbone.body.block3.*"]
+    (0.01, 0.0025)
     """
     names, parts = dict(model.named_parameters()), list(layers(model).values())
     rates = {}
@@ -190,9 +213,19 @@ class L2SP:
     ----------
     Li, Grandvalet and Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional
     Networks", ICML 2018, equation 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Linear(3, 2))
+    >>> penalty = tl.L2SP(net, alpha=0.5, beta=0.0)
+    >>> net[0].weight.data += 2.0
+    >>> round(penalty(net).item(), 4)  # 6 weights, each 2 away from its start
+    6.0
     """
 
-    def __init__(self, model, alpha=0.1, beta=0.01):
+    def __init__(self, model: nn.Module, alpha: float = 0.1, beta: float = 0.01) -> None:
         if not (alpha >= 0 and beta >= 0):
             raise ValueError(f"alpha is {alpha!r} and beta {beta!r}; both must be >= 0.")
         self.alpha, self.beta = alpha, beta
@@ -203,7 +236,7 @@ class L2SP:
             if name != head and not name.startswith(f"{head}.")
         }
 
-    def __call__(self, model):
+    def __call__(self, model: nn.Module) -> Tensor:
         """Compute the penalty as a scalar tensor; frozen parameters cost nothing.
 
         Parameters
@@ -215,15 +248,16 @@ class L2SP:
         -------
         torch.Tensor, scalar
         """
-        penalty = 0.0
+        penalty = torch.zeros(())
         for name, parameter in model.named_parameters():
             if not parameter.requires_grad:
                 continue
             if name in self.start:
                 start = self.start[name] = self.start[name].to(parameter.device)
-                penalty = penalty + self.alpha / 2 * (parameter - start).square().sum()
+                part = self.alpha / 2 * (parameter - start).square().sum()
             else:
-                penalty = penalty + self.beta / 2 * parameter.square().sum()
+                part = self.beta / 2 * parameter.square().sum()
+            penalty = penalty.to(part) + part
         return penalty
 
 
@@ -241,12 +275,18 @@ class Forgetting:
     after: float
 
     @property
-    def drop(self):
+    def drop(self) -> float:
         """What was lost, in accuracy; negative if something was gained."""
         return self.before - self.after
 
 
-def forgetting(model, source_model, source, *, device="auto"):
+def forgetting(
+    model: TransferModel,
+    source_model: TransferModel,
+    source: Domain,
+    *,
+    device: str = "auto",
+) -> Forgetting:
     """Measure what a fine-tuned backbone has forgotten of its source task.
 
     Parameters
@@ -268,6 +308,15 @@ def forgetting(model, source_model, source, *, device="auto"):
     ------
     ValueError
         If the backbone's features do not fit the source's head.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> source, start = data.load("rendered-letters", n=52), tl.source_model("letters")
+    >>> model = tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 10)
+    >>> tl.forgetting(model, start, source).drop  # nothing was trained yet
+    0.0
     """
     given, needed = model.backbone.feature_dim, source_model.head.in_features
     if given != needed:
@@ -281,7 +330,7 @@ def forgetting(model, source_model, source, *, device="auto"):
     return Forgetting(before, now)
 
 
-def interpolate(start, end, alpha):
+def interpolate(start: nn.Module, end: nn.Module, alpha: float) -> nn.Module:
     """Average the weights of two models of one structure.
 
     BatchNorm's running statistics are interpolated with the weights. They are exact at both
@@ -307,6 +356,16 @@ def interpolate(start, end, alpha):
     References
     ----------
     Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022, equation 1 (WiSE-FT).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> start, end = torch.nn.Linear(1, 1), torch.nn.Linear(1, 1)
+    >>> start.weight.data.fill_(1.0), end.weight.data.fill_(5.0)
+    (tensor([[1.]]), tensor([[5.]]))
+    >>> tl.interpolate(start, end, 0.25).weight.item()
+    2.0
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"alpha is {alpha!r}; it must be in [0, 1].")
@@ -332,7 +391,7 @@ def interpolate(start, end, alpha):
     return model
 
 
-def copy_parameters(source: nn.Module | dict[str, torch.Tensor], target: nn.Module) -> CopyReport:
+def copy_parameters(source: nn.Module | dict[str, Tensor], target: nn.Module) -> CopyReport:
     """Copy parameters and buffers that agree in name and shape from one net to another.
 
     Parameters
@@ -350,6 +409,15 @@ def copy_parameters(source: nn.Module | dict[str, torch.Tensor], target: nn.Modu
     ------
     ValueError
         If no parameter agrees.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> letters = tl.source_model("letters")  # a head for 26 classes
+    >>> print(tl.copy_parameters(letters, tl.TransferModel(tl.backbone("small-cnn"), 10)))
+    copied 24, skipped 2
+      head.weight: shape: (26, 128) in the source, (10, 128) in the target
+      head.bias: shape: (26,) in the source, (10,) in the target
     """
     given = source.state_dict() if isinstance(source, nn.Module) else dict(source)
     wanted = target.state_dict()

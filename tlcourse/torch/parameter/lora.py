@@ -13,7 +13,7 @@ Design choices
 import math
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tlcourse.layering import match_names
 from tlcourse.torch.devices import seeded
@@ -48,7 +48,7 @@ class LoRA(nn.Module):
     Language Models", ICLR 2022, equation 3.
     """
 
-    def __init__(self, base, rank, alpha):
+    def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float) -> None:
         super().__init__()
         self.base, self.scale = base, alpha / rank
         if isinstance(base, nn.Linear):
@@ -69,11 +69,11 @@ class LoRA(nn.Module):
         nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
         nn.init.zeros_(self.up.weight)
 
-    def forward(self, x):
+    def forward(self, x: Tensor) -> Tensor:
         """Map ``x`` as the base does, plus the low-rank change."""
         return self.base(x) + self.scale * self.up(self.down(x))
 
-    def merged(self):
+    def merged(self) -> nn.Linear | nn.Conv2d:
         """Add the change to the base's weights and return the base.
 
         Returns
@@ -86,7 +86,9 @@ class LoRA(nn.Module):
         return self.base
 
 
-def add_lora(model, *patterns, rank=4, alpha=8, seed=0):
+def add_lora(
+    model: nn.Module, *patterns: str, rank: int = 4, alpha: float = 8, seed: int = 0
+) -> nn.Module:
     """Freeze a model but for its head, and give layers a low-rank change to learn.
 
     Parameters
@@ -114,6 +116,14 @@ def add_lora(model, *patterns, rank=4, alpha=8, seed=0):
     ValueError
         If a glob matches no such layer, a layer is adapted already, or ``rank`` or ``alpha`` is
         not positive.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> model = tl.TransferModel(tl.backbone("small-cnn"), 10)
+    >>> model = tl.add_lora(model, "backbone.body.block4.conv", rank=2)
+    >>> tl.count_parameters(model, trainable=True)  # 2 * (9 * 64 + 128), and the head's 1290
+    2698
     """
     if not isinstance(rank, int) or rank < 1 or not alpha > 0:
         raise ValueError(
@@ -137,7 +147,7 @@ def add_lora(model, *patterns, rank=4, alpha=8, seed=0):
     return model
 
 
-def merge_lora(model):
+def merge_lora(model: nn.Module) -> nn.Module:
     """Add the learnt changes to the weights and take the adapters out.
 
     Parameters
@@ -154,6 +164,13 @@ def merge_lora(model):
     ------
     ValueError
         If the model has no LoRA.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> model = tl.add_lora(tl.TransferModel(tl.backbone("small-cnn"), 10), "backbone.*")
+    >>> tl.merge_lora(model).backbone.body.block4.conv
+    Conv2d(64, 128, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
     adapted = [name for name, module in model.named_modules() if isinstance(module, LoRA)]
     if not adapted:

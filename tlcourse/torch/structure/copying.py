@@ -23,7 +23,7 @@ from tlcourse.torch.parameter.layers import layer_names, layers
 from tlcourse.torch.training import evaluating
 
 
-def fresh_copy(model, *, seed=0):
+def fresh_copy(model: nn.Module, *, seed: int = 0) -> nn.Module:
     """Copy a net's structure with fresh random parameters.
 
     Every layer is initialised as PyTorch initialises it when made; buffers such as BatchNorm's
@@ -46,6 +46,14 @@ def fresh_copy(model, *, seed=0):
     ------
     TypeError
         If it is no module.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> letters = tl.backbone("small-cnn", weights="letters")
+    >>> fresh = tl.fresh_copy(letters)
+    >>> fresh.body.block1.norm.running_mean.abs().sum().item()
+    0.0
     """
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
@@ -61,7 +69,7 @@ def fresh_copy(model, *, seed=0):
     return fresh
 
 
-def copy_first(source, k, *, seed=0):
+def copy_first(source: nn.Module, k: int, *, seed: int = 0) -> nn.Module:
     """Copy the first layers of a net and start the rest afresh.
 
     Parameters
@@ -90,8 +98,12 @@ def copy_first(source, k, *, seed=0):
 
     Examples
     --------
-    >>> net = copy_first(backbone("small-cnn", weights="letters"), 2)
-    >>> model = freeze(TransferModel(net, 10), "backbone.body.block[12]")
+    >>> import tlcourse.torch as tl
+    >>> letters = tl.backbone("small-cnn", weights="letters")
+    >>> net = tl.copy_first(letters, 2)
+    >>> [bool((net.body[i].conv.weight == letters.body[i].conv.weight).all()) for i in (1, 2)]
+    [True, False]
+    >>> model = tl.freeze(tl.TransferModel(net, 10), "backbone.body.block[12]")
     """
     parts = list(layers(source).values())
     check_depth("k", k, len(parts), least=0)
@@ -105,7 +117,7 @@ def copy_first(source, k, *, seed=0):
     return fresh
 
 
-def cut(model, layer):
+def cut(model: Backbone | TransferModel, layer: str) -> Backbone:
     """Cut a net after a layer and pool what comes out there into one feature vector.
 
     Feature maps ``(n, c, h, w)`` are averaged over space, tokens ``(n, tokens, d)`` over tokens.
@@ -128,6 +140,12 @@ def cut(model, layer):
         If the model has no backbone.
     ValueError
         If there is no such layer, or its output has no such shape.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> tl.cut(tl.backbone("small-cnn"), "body.block2").feature_dim
+    32
     """
     net = model.backbone if isinstance(model, TransferModel) else model
     if not isinstance(net, Backbone):
@@ -145,7 +163,7 @@ def cut(model, layer):
     return pooled
 
 
-def trace(net):
+def trace(net: nn.Module) -> fx.Graph:
     """Write down what a net computes, as a graph of its layers.
 
     Parameters
@@ -156,6 +174,13 @@ def trace(net):
     Returns
     -------
     torch.fx.Graph
+
+    Examples
+    --------
+    >>> import torch
+    >>> from tlcourse.torch.structure.copying import trace
+    >>> [node.op for node in trace(torch.nn.Sequential(torch.nn.ReLU())).nodes]
+    ['placeholder', 'call_module', 'output']
     """
     with evaluating(net):
         return _Tracer().trace(net)

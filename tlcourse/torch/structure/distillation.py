@@ -7,15 +7,27 @@ Design choices
 - The student is trained by `fit`, the same loop as everything else.
 """
 
+from typing import Any
+
 import torch
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlcourse import methods
+from tlcourse.data import Domain
+from tlcourse.history import History
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.transfer import DOOR
 
 
-def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0, weight=0.9):
+def distillation_loss(
+    student_logits: Tensor,
+    teacher_logits: Tensor,
+    labels: Tensor,
+    *,
+    temperature: float = 4.0,
+    weight: float = 0.9,
+) -> Tensor:
     r"""Compare the student with the softened teacher and with the labels.
 
     .. math:: \lambda T^2 \, \mathrm{KL}\big(\sigma(z^t / T) \,\|\, \sigma(z^s / T)\big)
@@ -49,6 +61,14 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0
     ----------
     Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop
     on deep learning, arXiv:1503.02531, section 2.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> logits, labels = torch.tensor([[2.0, 0.0]]), torch.tensor([0])
+    >>> tl.distillation_loss(logits, logits, labels, weight=1.0).item()  # a perfect student
+    0.0
     """
     methods.check_distillation(temperature, weight)
     student = F.log_softmax(student_logits / temperature, dim=1)
@@ -58,16 +78,16 @@ def distillation_loss(student_logits, teacher_logits, labels, *, temperature=4.0
 
 
 def distil(
-    student,
-    teacher,
-    train,
-    validation=None,
+    student: nn.Module,
+    teacher: nn.Module,
+    train: Domain,
+    validation: Domain | None = None,
     *,
-    temperature=4.0,
-    weight=0.9,
-    device="auto",
-    **fit_options,
-):
+    temperature: float = 4.0,
+    weight: float = 0.9,
+    device: str = "auto",
+    **fit_options: Any,
+) -> History:
     """Train a student on a teacher's outputs and on the labels.
 
     Parameters
@@ -95,6 +115,16 @@ def distil(
     ------
     ValueError
         If temperature or weight is out of range, or the teacher has other classes.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> letters, teacher = data.load("rendered-letters", n=52), tl.source_model("letters")
+    >>> student = tl.TransferModel(tl.backbone("small-cnn"), 26)
+    >>> history = tl.distil(student, teacher, letters, steps=6)
+    >>> history.loss[-1] < history.loss[0]
+    True
     """
     methods.check_distillation(temperature, weight)
     on = choose_device(device)

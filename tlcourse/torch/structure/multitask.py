@@ -11,11 +11,12 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlcourse.batches import endless_batches
 from tlcourse.checks import check_counts
+from tlcourse.data import Domain
 from tlcourse.history import DivergedError, History
 from tlcourse.methods import check_tasks
 from tlcourse.torch.devices import choose_device, seeded
@@ -50,9 +51,17 @@ class SharedTrunk(nn.Module):
     References
     ----------
     Caruana, "Multitask Learning", Machine Learning 28, 1997.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> trunk = tl.SharedTrunk(tl.backbone("small-cnn"), {"letter": 26, "font": 4})
+    >>> {task: tuple(logits.shape) for task, logits in trunk(torch.zeros(5, 1, 32, 32)).items()}
+    {'letter': (5, 26), 'font': (5, 4)}
     """
 
-    def __init__(self, backbone, n_classes, *, seed=0):
+    def __init__(self, backbone: nn.Module, n_classes: dict[str, int], *, seed: int = 0) -> None:
         super().__init__()
         if not n_classes:
             raise ValueError("n_classes is empty; give {task: number of classes}.")
@@ -64,24 +73,24 @@ class SharedTrunk(nn.Module):
             }
         )
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images ``(n, c, h, w)`` to a dict of logits ``(n, k)``, one for each task."""
         features = self.backbone(images)
         return {task: model.head(features) for task, model in self.tasks.items()}
 
 
 def fit_jointly(
-    trunk,
-    trains,
+    trunk: SharedTrunk,
+    trains: dict[str, Domain],
     *,
-    steps,
-    lr=1e-3,
-    batch_size=32,
-    weight_decay=0.01,
-    weights=None,
-    seed=0,
-    device="auto",
-):
+    steps: int,
+    lr: float | dict[str, float] = 1e-3,
+    batch_size: int = 32,
+    weight_decay: float = 0.01,
+    weights: dict[str, float] | None = None,
+    seed: int = 0,
+    device: str = "auto",
+) -> History:
     """Train a shared trunk on several tasks at once.
 
     Parameters
@@ -116,6 +125,16 @@ def fit_jointly(
         If the tasks differ from the trunk's, or a domain has other classes than its head.
     DivergedError
         If the loss is no longer finite.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> tasks = {kind: data.load(f"rendered-{kind}", n=52) for kind in ("digits", "letters")}
+    >>> trunk = tl.SharedTrunk(tl.backbone("small-cnn"), {"digits": 10, "letters": 26})
+    >>> history = tl.fit_jointly(trunk, tasks, steps=10)
+    >>> len(history.loss), history.loss[-1] < history.loss[0]
+    (10, True)
     """
     check_counts(steps=steps, batch_size=batch_size)
     classes = {task: model.head.out_features for task, model in trunk.tasks.items()}

@@ -15,6 +15,7 @@ import torch
 from torch import fx, nn
 from torch.nn import functional as F
 
+from tlcourse.data import Pictures
 from tlcourse.torch.structure.copying import trace
 from tlcourse.torch.training import evaluating, to_tensor
 
@@ -57,7 +58,9 @@ _CHANNELWISE_FUNCTIONS = (
 _NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
-def widen(model, layer, width, *, noise=0.0, seed=0):
+def widen(
+    model: nn.Module, layer: str, width: int, *, noise: float = 0.0, seed: int = 0
+) -> nn.Module:
     """Give a layer more units, copied from those it has, and share out what is read from them.
 
     Each new unit is a copy of a random old one, with its normalisation; the layers that read
@@ -93,6 +96,15 @@ def widen(model, layer, width, *, noise=0.0, seed=0):
     ----------
     Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR
     2016, section 2.2 (Net2WiderNet).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    >>> wide, rows = tl.widen(net, "0", 5), torch.ones(4, 2)
+    >>> wide[0].out_features, torch.allclose(wide(rows), net(rows))
+    (5, True)
     """
     wide = copy.deepcopy(model)
     module = _plain_layer(wide, layer)
@@ -117,7 +129,9 @@ def widen(model, layer, width, *, noise=0.0, seed=0):
     return wide
 
 
-def deepen(model, activation, inputs=None):
+def deepen(
+    model: nn.Module, activation: str, inputs: np.ndarray | Pictures | None = None
+) -> nn.Module:
     """Insert a layer that computes the identity, followed by the same activation, behind a ReLU.
 
     Parameters
@@ -146,6 +160,15 @@ def deepen(model, activation, inputs=None):
     ----------
     Chen, Goodfellow and Shlens, "Net2Net: Accelerating Learning via Knowledge Transfer", ICLR
     2016, section 2.3 (Net2DeeperNet).
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU(), torch.nn.Linear(3, 1))
+    >>> deep, rows = tl.deepen(net, "1"), torch.ones(4, 2)
+    >>> deep[1][1], torch.allclose(deep(rows), net(rows))
+    (Linear(in_features=3, out_features=3, bias=True), True)
     """
     deep = copy.deepcopy(model)
     relus = [name for name, module in deep.named_modules() if isinstance(module, nn.ReLU)]

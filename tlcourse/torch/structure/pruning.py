@@ -15,7 +15,7 @@ from torch import nn
 from tlcourse.torch.models import TransferModel
 
 
-def prune_mask(model, sparsity):
+def prune_mask(model: nn.Module, sparsity: float) -> dict[str, np.ndarray]:
     """Find the smallest weights of all linear and convolution layers together.
 
     The head of a `TransferModel` is left out, since it does not travel to the target. Biases and
@@ -43,6 +43,15 @@ def prune_mask(model, sparsity):
     ----------
     Han, Pool, Tran and Dally, "Learning both Weights and Connections for Efficient Neural
     Networks", NIPS 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> net = torch.nn.Sequential(torch.nn.Linear(4, 1))
+    >>> net[0].weight.data = torch.tensor([[0.1, -0.9, 0.5, -0.2]])
+    >>> tl.prune_mask(net, 0.5)["0.weight"].tolist()
+    [[False, True, True, False]]
     """
     if not 0 <= sparsity < 1:
         raise ValueError(f"sparsity is {sparsity!r}; it must be in [0, 1).")
@@ -63,7 +72,7 @@ def prune_mask(model, sparsity):
     }
 
 
-def prune(model, mask):
+def prune(model: nn.Module, mask: dict[str, np.ndarray]) -> nn.Module:
     """Set weights to zero and hold them there during training.
 
     Parameters
@@ -89,6 +98,15 @@ def prune(model, mask):
     ----------
     Frankle and Carbin, "The Lottery Ticket Hypothesis: Finding Sparse, Trainable Neural
     Networks", ICLR 2019.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> model = tl.TransferModel(tl.backbone("small-cnn"), 10)
+    >>> mask = tl.prune_mask(model, 0.75)
+    >>> weights = tl.prune(model, mask).backbone.body.block4.conv.weight
+    >>> ((weights != 0).numpy() == mask["backbone.body.block4.conv.weight"]).all().item()
+    True
     """
     parameters = dict(model.named_parameters())
     for name, keep in mask.items():

@@ -8,15 +8,26 @@ Design choices
   labels that come after the prediction.
 """
 
-import numpy as np
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from tlcourse.checks import check_counts
+import numpy as np
+from torch import nn
+
+from tlcourse.checks import check_counts, check_integer
 from tlcourse.data import Domain
+from tlcourse.evaluation import Evaluation
 from tlcourse.torch.feature.adaptation import adapt_batchnorm
 from tlcourse.torch.training import evaluate, fit
 
 
-def follow_stream(model, stream, update=None, *, device="auto"):
+def follow_stream(
+    model: nn.Module,
+    stream: Sequence[Domain],
+    update: Callable[[nn.Module, Domain], object] | None = None,
+    *,
+    device: str = "auto",
+) -> list[Evaluation]:
     """Test a model on each part of a stream, and let it keep up after each test.
 
     Parameters
@@ -41,6 +52,17 @@ def follow_stream(model, stream, update=None, *, device="auto"):
         If a part is no `Domain`.
     ValueError
         If the stream is empty.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> from tlcourse.data.perturbing import drifting
+    >>> import tlcourse.torch as tl
+    >>> letters = data.load("rendered-letters", n=90)
+    >>> stream = drifting(letters, 3, lambda images, time: images * (1 - 0.9 * time), seed=0)
+    >>> found = tl.follow_stream(tl.source_model("letters"), stream, tl.recalibrate)
+    >>> len(found), found[0].accuracy > 0.8
+    (3, True)
     """
     if not len(stream):
         raise ValueError("stream is empty; give at least one Domain.")
@@ -54,7 +76,7 @@ def follow_stream(model, stream, update=None, *, device="auto"):
     return found
 
 
-def recalibrate(model, part):
+def recalibrate(model: nn.Module, part: Domain) -> None:
     """Measure BatchNorm's statistics anew on a part of the stream; its labels are not used.
 
     Parameters
@@ -69,6 +91,17 @@ def recalibrate(model, part):
     Schneider, Rusak, Eck, Bringmann, Brendel and Bethge, Improving Robustness against Common
     Corruptions by Covariate Shift Adaptation, NeurIPS 2020; without the mixture with the source's
     statistics.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> model, part = tl.source_model("letters"), data.load("handwritten-digits", n=30)
+    >>> norm = model.backbone.body.block1.norm
+    >>> before = norm.running_mean.clone()
+    >>> tl.recalibrate(model, part)
+    >>> bool((norm.running_mean == before).any())
+    False
     """
     adapt_batchnorm(model, part.inputs)
 
@@ -104,19 +137,31 @@ class Replay:
     ----------
     Robins, Catastrophic Forgetting, Rehearsal and Pseudorehearsal, Connection Science 7(2), 1995.
     Vitter, Random Sampling with a Reservoir, ACM Transactions on Mathematical Software 11(1), 1985.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> past, part = (data.load(f"{kind}-digits", n=40) for kind in ("rendered", "handwritten"))
+    >>> keep_up = tl.Replay(30, past=past, steps=2)
+    >>> keep_up(tl.TransferModel(tl.backbone("small-cnn"), 10), part)
+    >>> len(keep_up.memory)
+    30
     """
 
-    def __init__(self, size, *, past=None, seed=0, **fit_options):
-        if not isinstance(size, int | np.integer) or size < 0:
-            raise ValueError(f"size is {size!r}; it must be an integer >= 0.")
+    def __init__(
+        self, size: int, *, past: Domain | None = None, seed: int = 0, **fit_options: Any
+    ) -> None:
+        check_integer("size", size, smallest=0)
         check_counts(steps=fit_options.get("steps"), epochs=fit_options.get("epochs"))
         self.size, self.fit_options = size, fit_options
-        self.memory, self._seen = None, 0
+        self.memory: Domain | None = None
+        self._seen = 0
         self._rng, self._seed = np.random.default_rng(seed), seed
         if past is not None:
             self._remember(past)
 
-    def __call__(self, model, part):
+    def __call__(self, model: nn.Module, part: Domain) -> None:
         """Train the model on the part and the memory, then remember some of the part."""
         train = part
         if self.memory is not None:
