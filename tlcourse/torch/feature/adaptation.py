@@ -140,20 +140,20 @@ def adapt(
     """
     _check(model, source, target_inputs, method, weight, steps, batch_size)
     weight = _WEIGHTS[method] if weight is None else weight
-    device = choose_device(device)
-    model.to(device).train()
+    on = choose_device(device)
+    model.to(on).train()
     history, start = AdaptationHistory(steps=steps), perf_counter()
     batches = _paired_batches(len(source), len(target_inputs), batch_size, seed)
-    with seeded(seed, device), tqdm(total=steps, disable=not progress, unit="step") as bar:
-        alignment = _Alignment(method, model.backbone.feature_dim).to(device)
+    with seeded(seed, on), tqdm(total=steps, disable=not progress, unit="step") as bar:
+        alignment = _Alignment(method, model.backbone.feature_dim).to(on)
         trained = nn.ModuleDict({"model": model, "alignment": alignment})
         lr = _RATES[method] if lr is None else lr
         optimiser, schedule = make_optimiser(trained, lr, weight_decay, steps)
-        sums, every = torch.zeros(4, device=device), max(1, steps // 10)
+        sums, every = torch.zeros(4, device=on), max(1, steps // 10)
         for step in range(1, steps + 1):
             rows, target_rows = next(batches)
-            inputs, labels = to_batch(source, rows, device)
-            both = torch.cat([inputs, to_tensor(target_inputs[target_rows], device)])
+            inputs, labels = to_batch(source, rows, on)
+            both = torch.cat([inputs, to_tensor(target_inputs[target_rows], on)])
             features = model.backbone(both)
             source_features, target_features = features.split([len(rows), len(target_rows)])
             loss = F.cross_entropy(model.head(source_features), labels)
@@ -444,8 +444,8 @@ def adapt_batchnorm(
             f"{len(inputs)} rows; both must be there (at least 2 rows)."
         )
     check_integer("batch_size", batch_size, smallest=2)
-    device = choose_device(device)
-    model.to(device).eval()
+    on = choose_device(device)
+    model.to(on).eval()
     measured = {}  # layer: means and variances, one for each time that it ran
 
     def measure(layer, arguments):
@@ -461,7 +461,7 @@ def adapt_batchnorm(
     try:
         with torch.no_grad():
             for rows in np.array_split(np.arange(len(inputs)), parts):
-                model(to_tensor(inputs[rows], device))
+                model(to_tensor(inputs[rows], on))
     finally:
         for hook in hooks:
             hook.remove()

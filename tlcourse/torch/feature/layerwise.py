@@ -77,8 +77,8 @@ def layer_features(
         raise ValueError(
             "model is a Swin transformer, whose channels come last inside; give another."
         )
-    device = choose_device(device)
-    model.to(device)
+    on = choose_device(device)
+    model.to(on)
     found, latest = {name: [] for name in layers}, {}
 
     def keep(name):
@@ -92,7 +92,7 @@ def layer_features(
         with evaluating(model), torch.inference_mode():
             for start in range(0, len(inputs), batch_size):
                 batch = inputs[start : start + batch_size]
-                model(to_tensor(batch, device))
+                model(to_tensor(batch, on))
                 for name, rows in found.items():
                     rows.append(_average(name, latest.pop(name, None), len(batch)))
     finally:

@@ -29,6 +29,7 @@ from tlcourse.torch.models import Backbone, TransferModel
 from tlcourse.torch.training import extract_features, fit
 
 _PCA_DIMENSIONS = 64
+_STARTS: Any = 3  # of k-means
 _LEAST_VARIANCE = 1e-6  # share of the whole that a dimension needs to be kept
 
 
@@ -253,7 +254,7 @@ def _cluster(features, clusters, seed):
     rows = normalize(pca.transform(features)[:, real])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal rows make fewer clusters
-        found = MiniBatchKMeans(clusters, n_init=3, random_state=seed).fit_predict(rows)
+        found = MiniBatchKMeans(clusters, n_init=_STARTS, random_state=seed).fit_predict(rows)
     return np.unique(found, return_inverse=True)[1].astype(np.int64)
 
 

@@ -11,6 +11,7 @@ Design choices
 """
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -55,16 +56,9 @@ class LoRA(nn.Module):
             self.down = nn.Linear(base.in_features, rank, bias=False)
             self.up = nn.Linear(rank, base.out_features, bias=False)
         else:
-            self.down = nn.Conv2d(
-                base.in_channels,
-                rank,
-                base.kernel_size,
-                base.stride,
-                base.padding,
-                base.dilation,
-                bias=False,
-                padding_mode=base.padding_mode,
-            )
+            same = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+            options = {name: getattr(base, name) for name in same}
+            self.down = nn.Conv2d(base.in_channels, rank, bias=False, **options)
             self.up = nn.Conv2d(rank, base.out_channels, 1, bias=False)
         nn.init.kaiming_uniform_(self.down.weight, a=math.sqrt(5))
         nn.init.zeros_(self.up.weight)
@@ -141,7 +135,7 @@ def add_lora(
     with seeded(seed):
         for name in candidates:
             if name in chosen:
-                base = model.get_submodule(name)
+                base: Any = model.get_submodule(name)
                 adapted = LoRA(base, rank, alpha).to(base.weight.device)
                 model.set_submodule(name, adapted)
     return model
@@ -172,11 +166,11 @@ def merge_lora(model: nn.Module) -> nn.Module:
     >>> tl.merge_lora(model).backbone.body.block4.conv
     Conv2d(64, 128, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1), bias=False)
     """
-    adapted = [name for name, module in model.named_modules() if isinstance(module, LoRA)]
+    adapted = {name: module for name, module in model.named_modules() if isinstance(module, LoRA)}
     if not adapted:
         raise ValueError("model has no LoRA to merge; call add_lora first.")
-    for name in adapted:
-        model.set_submodule(name, model.get_submodule(name).merged())
+    for name, module in adapted.items():
+        model.set_submodule(name, module.merged())
     return model
 
 

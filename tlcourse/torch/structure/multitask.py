@@ -7,7 +7,9 @@ Design choices
 - Each update sees one batch of every task, so no task is forgotten while another one learns.
 """
 
+from collections.abc import Mapping
 from time import perf_counter
+from typing import cast
 
 import numpy as np
 import torch
@@ -66,12 +68,11 @@ class SharedTrunk(nn.Module):
         if not n_classes:
             raise ValueError("n_classes is empty; give {task: number of classes}.")
         self.backbone = backbone
-        self.tasks = nn.ModuleDict(
-            {
-                task: TransferModel(backbone, k, seed=seed + row)
-                for row, (task, k) in enumerate(n_classes.items())
-            }
-        )
+        models = {
+            task: TransferModel(backbone, k, seed=seed + row)
+            for row, (task, k) in enumerate(n_classes.items())
+        }
+        self.tasks = cast(Mapping[str, TransferModel], nn.ModuleDict(models))
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
         """Map images ``(n, c, h, w)`` to a dict of logits ``(n, k)``, one for each task."""
@@ -139,22 +140,20 @@ def fit_jointly(
     check_counts(steps=steps, batch_size=batch_size)
     classes = {task: model.head.out_features for task, model in trunk.tasks.items()}
     weights = check_tasks(classes, trains, weights)
-    device = choose_device(device)
-    trunk.to(device).train()
+    on = choose_device(device)
+    trunk.to(on).train()
     optimiser, schedule = make_optimiser(trunk, lr, weight_decay, steps)
-    history = History(
-        trained_parameters=count_parameters(trunk, trainable=True), device=str(device)
-    )
+    history = History(trained_parameters=count_parameters(trunk, trainable=True), device=str(on))
     streams = {
         task: endless_batches(len(domain), batch_size, np.random.default_rng([seed, row]))
         for row, (task, domain) in enumerate(trains.items())
     }
     losses, start = [], perf_counter()
-    with seeded(seed, device):
+    with seeded(seed, on):
         for _ in range(steps):
-            total = torch.zeros((), device=device)
+            total = torch.zeros((), device=on)
             for task, domain in trains.items():
-                inputs, labels = to_batch(domain, next(streams[task]), device)
+                inputs, labels = to_batch(domain, next(streams[task]), on)
                 logits = trunk.tasks[task](inputs)
                 total = total + weights[task] * F.cross_entropy(logits, labels)
             optimiser.zero_grad()

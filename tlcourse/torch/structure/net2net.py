@@ -9,6 +9,7 @@ Design choices
 """
 
 import copy
+from typing import Any
 
 import numpy as np
 import torch
@@ -107,9 +108,9 @@ def widen(
     (5, True)
     """
     wide = copy.deepcopy(model)
-    module = _plain_layer(wide, layer)
+    module: Any = _plain_layer(wide, layer)
     n = module.weight.shape[0]
-    if not isinstance(width, int) or width <= n:
+    if not isinstance(width, int | np.integer) or width <= n:
         raise ValueError(f"width is {width!r}; {layer!r} has {n} units, so give an integer > {n}.")
     norms, readers = _followers(wide, layer)
     rng = np.random.default_rng(seed)
@@ -177,7 +178,7 @@ def deepen(
     before = _layer_before(deep, activation)
     width, device = before.weight.shape[0], before.weight.device
     is_spatial = isinstance(before, nn.Conv2d)
-    identity = (
+    identity: Any = (
         nn.utils.skip_init(nn.Conv2d, width, width, 3, padding=1)
         if is_spatial
         else (nn.utils.skip_init(nn.Linear, width, width))
@@ -187,7 +188,7 @@ def deepen(
     new = [identity]
     if inputs is not None:
         mean, variance = _statistics(deep, activation, inputs)
-        norm = (nn.BatchNorm2d if is_spatial else nn.BatchNorm1d)(width)
+        norm: Any = (nn.BatchNorm2d if is_spatial else nn.BatchNorm1d)(width)
         norm.running_mean.copy_(mean)
         norm.running_var.copy_(variance)
         with torch.no_grad():
