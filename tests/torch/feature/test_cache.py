@@ -52,7 +52,7 @@ def test_a_hit_runs_no_forward_pass_and_a_larger_domain_is_done_batch_by_batch(d
     np.testing.assert_array_equal(first.inputs, again.inputs)
 
 
-@pytest.mark.parametrize("change", ["weight", "buffer", "code", "pixel", "order", "shape", "dtype"])
+@pytest.mark.parametrize("change", ["weight", "buffer", "code", "pixel", "order", "shape"])
 def test_any_change_that_matters_misses(digits, tmp_path, change):
     net = Counted()
     cached_features(net, digits, folder=tmp_path)
@@ -66,10 +66,8 @@ def test_any_change_that_matters_misses(digits, tmp_path, change):
         digits.inputs[7, 3, 3, 0] = 1 - digits.inputs[7, 3, 3, 0]
     elif change == "order":
         digits = digits.subset(np.arange(50)[::-1])
-    elif change == "shape":
+    else:
         digits = digits.with_inputs(digits.inputs.reshape(50, 16, 64, 1))
-    else:  # the same bytes, half as many numbers
-        object.__setattr__(digits, "inputs", digits.inputs.view(np.int32))
     forwards = len(net.forwards)
     cached_features(net, digits, folder=tmp_path)
     assert len(net.forwards) == forwards + 1

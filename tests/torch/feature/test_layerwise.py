@@ -80,6 +80,13 @@ def test_no_map_outlives_the_next_batch():
     assert len(most) == 10 and max(most) <= 2
 
 
+def test_a_layer_asked_for_twice_comes_once_and_none_is_refused():
+    net = tl.backbone("small-cnn")
+    assert list(tl.layer_features(net, IMAGES[:2], ["body", "body"])) == ["body"]
+    with pytest.raises(ValueError, match="layers is empty"):
+        tl.layer_features(net, IMAGES[:2], [])
+
+
 def test_the_mode_stays_and_no_hook_is_left():
     net = tl.backbone("small-cnn").train()
     tl.layer_features(net, IMAGES[:2], ["body.block1"])

@@ -21,6 +21,7 @@ import numpy as np
 from torch import nn
 from tqdm import tqdm
 
+from tlcourse.batches import in_turn
 from tlcourse.data import Domain, Pictures, cache_dir
 from tlcourse.data.fetching import is_writable, locked, user_cache_dir
 from tlcourse.torch.devices import choose_device
@@ -28,7 +29,7 @@ from tlcourse.torch.feature.fingerprint import fingerprint
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import predict
 
-_BLOCK_BYTES = 2**24
+_BLOCK_BYTES, _BLOCK_ROWS = 2**24, 256  # hashed, computed at once
 
 
 def cached_features(
@@ -36,7 +37,7 @@ def cached_features(
     domain: Domain,
     *,
     folder: str | os.PathLike | None = None,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str = "auto",
     progress: bool = False,
 ) -> Domain:
@@ -51,8 +52,8 @@ def cached_features(
     folder : path, optional
         Where to keep the features; by default ``features`` in the course's cache folder or, where
         that may only be read, in the platform's user cache.
-    batch_size : int
-        Examples computed, and held in memory, at once.
+    batch_size : int, optional
+        Examples computed at once; by default as for `predict`.
     device : str
         See `choose_device`; the model is moved there. Each kind of device has its own features,
         since the last digits differ.
@@ -125,12 +126,10 @@ def _compute(net, inputs, path, batch_size, device, progress):
     )
     try:
         with tqdm(total=len(inputs), disable=not progress, unit="example", desc="features") as bar:
-            for start in range(0, len(inputs), batch_size):
-                batch = inputs[start : start + batch_size]
-                features[start : start + len(batch)] = predict(
-                    net, batch, batch_size=batch_size, device=device
-                )
-                bar.update(len(batch))
+            for rows in in_turn(len(inputs), _BLOCK_ROWS if batch_size is None else batch_size):
+                block = inputs[rows]
+                features[rows] = predict(net, block, batch_size=batch_size, device=device)
+                bar.update(len(block))
         features.flush()
     except BaseException:
         del features  # Windows does not delete a mapped file

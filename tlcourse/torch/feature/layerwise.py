@@ -3,8 +3,8 @@
 Design choices
 --------------
 - Outputs are caught by forward hooks, so any net can be looked into without being rewritten.
-- An output is averaged at once, so memory holds the vectors and one batch of maps, never the maps
-  of all inputs.
+- Outputs are averaged batch by batch in `predict`, so memory holds the vectors and one batch of
+  maps, never the maps of all inputs.
 """
 
 from __future__ import annotations
@@ -17,8 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import SwinTransformer
 
 from tlcourse.data import Pictures
-from tlcourse.torch.devices import choose_device
-from tlcourse.torch.training import evaluating, to_tensor
+from tlcourse.torch.training import predict
 
 
 def layer_features(
@@ -26,7 +25,7 @@ def layer_features(
     inputs: np.ndarray | Pictures,
     layers: Sequence[str],
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str = "auto",
 ) -> dict[str, np.ndarray]:
     """Compute what several layers of a net put out, averaged over space or over tokens.
@@ -43,8 +42,8 @@ def layer_features(
         Images ``(n, h, w, c)`` or rows ``(n, d)``.
     layers : sequence of str
         Names of modules, such as ``"backbone.body.block1"``.
-    batch_size : int
-        Examples computed at once.
+    batch_size : int, optional
+        Examples computed at once; by default as for `predict`.
     device : str
         See `choose_device`.
 
@@ -56,8 +55,8 @@ def layer_features(
     Raises
     ------
     ValueError
-        If a layer does not exist, does not run, or puts out no such shape; for Swin transformers,
-        which keep channels last inside.
+        If there is no layer, or one does not exist, does not run, or puts out no such shape; for
+        Swin transformers, which keep channels last inside.
 
     Examples
     --------
@@ -68,7 +67,9 @@ def layer_features(
     >>> {name: rows.shape for name, rows in found.items()}
     {'body.block1': (3, 16), 'body.block4': (3, 128)}
     """
-    modules = dict(model.named_modules())
+    modules, layers = dict(model.named_modules()), list(dict.fromkeys(layers))
+    if not layers:
+        raise ValueError("layers is empty; give at least one name, such as 'backbone'.")
     unknown = [name for name in layers if name not in modules]
     if unknown:
         names = ", ".join(list(modules)[1:12])
@@ -77,28 +78,13 @@ def layer_features(
         raise ValueError(
             "model is a Swin transformer, whose channels come last inside; give another."
         )
-    on = choose_device(device)
-    model.to(on)
-    found, latest = {name: [] for name in layers}, {}
-
-    def keep(name):
-        def hook(_module, _arguments, output):
-            latest[name] = output
-
-        return hook
-
-    hooks = [modules[name].register_forward_hook(keep(name)) for name in layers]
+    watched = _Watched(model, layers)
     try:
-        with evaluating(model), torch.inference_mode():
-            for start in range(0, len(inputs), batch_size):
-                batch = inputs[start : start + batch_size]
-                model(to_tensor(batch, on))
-                for name, rows in found.items():
-                    rows.append(_average(name, latest.pop(name, None), len(batch)))
+        rows = predict(watched, inputs, batch_size=batch_size, device=device)
     finally:
-        for hook in hooks:
-            hook.remove()
-    return {name: torch.cat(rows).numpy() for name, rows in found.items()}
+        watched.stop()
+    columns = np.split(rows, np.cumsum(watched.widths)[:-1], axis=1)
+    return dict(zip(layers, columns, strict=True))
 
 
 def average_features(features: Tensor) -> Tensor:
@@ -147,11 +133,39 @@ def keeps_channels_last(net: nn.Module) -> bool:
     return any(isinstance(module, SwinTransformer) for module in net.modules())
 
 
+class _Watched(nn.Module):
+    """A net whose output is what its layers put out: averaged and side by side, (n, sum of c)."""
+
+    def __init__(self, model, names):
+        super().__init__()
+        self.model, self.names, self.latest, self.widths = model, names, {}, []
+        modules = dict(model.named_modules())
+        self.hooks = [modules[name].register_forward_hook(self._keep(name)) for name in names]
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        """Run the net and average what was kept."""
+        self.model(inputs)
+        rows = [_average(name, self.latest.pop(name, None), len(inputs)) for name in self.names]
+        self.widths = [part.shape[1] for part in rows]
+        return torch.cat(rows, dim=1)
+
+    def stop(self):
+        """Take the hooks out of the net."""
+        for hook in self.hooks:
+            hook.remove()
+
+    def _keep(self, name):
+        def hook(_module, _arguments, output):
+            self.latest[name] = output
+
+        return hook
+
+
 def _average(name, output, n):
     """Average a layer's output for a batch of n inputs: float32, (n, c)."""
     output = output[0] if isinstance(output, list | tuple) else output
     if isinstance(output, torch.Tensor) and 2 <= output.ndim <= 4 and len(output) == n:
-        return average_features(output).float().cpu()
+        return average_features(output).float()
     given = "nothing: it does not run"
     if output is not None:
         given = f"the shape {tuple(getattr(output, 'shape', ())) or type(output).__name__}"
