@@ -5,7 +5,7 @@ from math import log
 import numpy as np
 import pytest
 from scipy.optimize import minimize
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, weightedtau
 from sklearn.covariance import ledoit_wolf
 from sklearn.datasets import load_digits
 
@@ -252,6 +252,34 @@ def test_ranking_weights_are_a_softmax_of_the_scores():
     assert shares["near"] / shares["middle"] == pytest.approx(np.exp(2))
     with pytest.raises(ValueError, match="temperature is 0"):
         scores.rank_sources({"a": 1.0, "b": 2.0}).weights(0)
+
+
+def test_a_temperature_of_1_is_the_scores_own_unit():
+    ranking = scores.rank_sources({"a": 1.0, "b": 0.0})
+    shares = ranking.weights()
+    assert shares["a"] / shares["b"] == pytest.approx(np.e) and shares == ranking.weights(1.0)
+
+
+def test_a_ranking_is_read_as_a_table():
+    given_scores = {"noise": 0.1, "handwritten letters": 0.9, "signs": 0.5}
+    assert str(scores.rank_sources(given_scores)).splitlines() == [
+        "source                   score",
+        "handwritten letters     0.9000",
+        "signs                   0.5000",
+        "noise                   0.1000",
+    ]
+    measured = {"noise": 0.5, "handwritten letters": 0.8, "signs": 0.85}
+    table = str(scores.rank_sources({**given_scores, "signs": 0.25}, measured)).splitlines()
+    assert table[:2] == [
+        "source                   score   measured",
+        "handwritten letters     0.9000     0.8000",
+    ]
+    weighted = weightedtau([0.9, 0.25, 0.1], [0.8, 0.85, 0.5]).statistic
+    assert table[-1] == (
+        f"Kendall 0.33, weighted {weighted:.2f}, Spearman 0.50; regret of the first 0.0500"
+    )
+    short = str(scores.rank_sources({"a": 1.0, "b": 0.0})).splitlines()
+    assert short[:2] == ["source      score", "a          1.0000"]
 
 
 # Bad input
