@@ -70,6 +70,7 @@ def claim(
 
     Examples
     --------
+    >>> from tlcourse.claims import claim
     >>> claim("probe-leads", lambda lead: lead > 0.05, lead=0.11)
     probe-leads holds: lead = 0.11
     """
