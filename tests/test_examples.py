@@ -10,7 +10,15 @@ import pytest
 import tlcourse
 
 ROOT = Path(__file__).parent.parent
-NOT_YET = set()
+NOT_YET = {
+    "tlcourse.torch.feature.adaptation.coral_loss",
+    "tlcourse.torch.feature.adaptation.dann_strength",
+    "tlcourse.torch.feature.adaptation.mk_mmd_loss",
+    "tlcourse.torch.feature.adaptation.reverse_gradient",
+    "tlcourse.torch.models.backbone",
+    "tlcourse.torch.models.count_parameters",
+    "tlcourse.torch.models.source_model",
+}
 
 
 def public_functions(module):

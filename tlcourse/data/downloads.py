@@ -213,6 +213,16 @@ def fetch_download(name: str, *, part: str | None = None, progress: bool = True)
         If a file can neither be found nor downloaded, or is not the right one.
     ValueError
         If the name or part is unknown.
+
+    Examples
+    --------
+    With a network, or a copy of the files, ``data.fetch_download("mnist")`` returns their folder.
+
+    >>> from tlcourse import data
+    >>> data.fetch_download("words")
+    Traceback (most recent call last):
+        ...
+    ValueError: name is 'words'; downloads are mnist, fashion-mnist, usps, ants-bees.
     """
     download = _find(name, part or "train")
     root = cache_dir()
@@ -257,6 +267,17 @@ def load_download(
         If a file can neither be found nor downloaded, or is not the right one.
     ValueError
         If the name or part is unknown.
+
+    Examples
+    --------
+    With a network, or a copy of the files, ``data.load_download("usps", part="test")`` has 2,007
+    images.
+
+    >>> from tlcourse import data
+    >>> data.load_download("usps", part="validation")
+    Traceback (most recent call last):
+        ...
+    ValueError: part is 'validation'; choose 'train' or 'test'.
     """
     download = _find(name, part)
     size = download.image_size if size is None else size

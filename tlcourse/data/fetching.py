@@ -39,6 +39,16 @@ def cache_dir() -> Path:
     -------
     Path
         The environment variable ``TLCOURSE_DATA`` if set, else the platform's user cache.
+
+    Examples
+    --------
+    >>> import os
+    >>> from tlcourse import data
+    >>> before = os.environ.get("TLCOURSE_DATA", "")
+    >>> os.environ["TLCOURSE_DATA"] = "class/data"
+    >>> data.cache_dir().as_posix()
+    'class/data'
+    >>> os.environ["TLCOURSE_DATA"] = before
     """
     chosen = os.environ.get("TLCOURSE_DATA")
     return Path(chosen).expanduser() if chosen else user_cache_dir()
