@@ -19,6 +19,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from itertools import chain
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -211,16 +212,19 @@ def main(arguments: list[str] | None = None) -> int:
     if not pages:
         print(f"{site} holds no page; build the book first: make book")
         return 1
-    faults = [*check_links(site)]
+    found = check_links(site)
     how = f"opened in Chromium at {' and '.join(str(w) for w, _ in WIDTHS.values())} pixels"
     if find_browser():
-        faults += check_in_browser(site)
+        found = chain(found, check_in_browser(site))
     else:
         how = "links checked; NOT opened, as there is no Chromium on this machine"
         if given.require_browser:
-            faults.append("A browser is required here; install Chromium or Chrome.")
-    faults = list(dict.fromkeys(faults))
-    print("\n".join(faults))
+            found = chain(found, ["A browser is required here; install Chromium or Chrome."])
+    faults = set()
+    for fault in found:
+        if fault not in faults:
+            faults.add(fault)
+            print(fault, flush=True)
     print(f"{len(pages)} pages {how}: {len(faults)} fault(s)")
     return 1 if faults else 0
 

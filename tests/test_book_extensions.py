@@ -3,6 +3,7 @@
 import re
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -14,7 +15,8 @@ import tlcourse
 BOOK = Path(__file__).parent.parent / "book"
 sys.path.insert(0, str(BOOK / "_ext"))
 
-import site_repairs  # noqa: E402 - the folder has to be found first
+import api_pages  # noqa: E402 - the folder has to be found first
+import site_repairs  # noqa: E402
 
 
 def build(folder, text):
@@ -210,6 +212,32 @@ def test_an_entry_names_the_chapter_that_teaches_it_and_the_others(reference):
     assert "Taught in the exercises of chapter 1." in text  # average
     assert 'href="book/1-first.html"' in reference["core"]
     assert "Taught in chapter 2." in re.sub(r"<[^>]*>", "", reference["part"])  # merge
+
+
+@pytest.mark.parametrize(
+    ("entry", "note"),
+    [
+        ("tlcourse.torch.lora", "Taught in chapter :doc:`4 </book/04-p>`; also used in :doc:`13"),
+        ("tlcourse.torch.fit", "Taught in chapter :doc:`4 </book/04-p>`; also used in :doc:`2 "),
+        ("tlcourse.keras.fit", "See `tlcourse.torch.fit`."),
+        ("tlcourse.keras.lora", "See `tlcourse.torch.lora`."),
+        ("tlcourse.study.fit", None),
+    ],
+)
+def test_the_chapter_about_the_subject_teaches_or_else_the_first_that_dwells_on_it(entry, note):
+    index = SimpleNamespace(
+        chapters={"parameter": "book/04-p", "feature": "book/05-f"},
+        homes={
+            "tlcourse.torch.lora": {"tlcourse", "torch", "parameter", "lora"},
+            "tlcourse.torch.fit": {"tlcourse", "torch", "training"},
+        },
+        uses={
+            "tlcourse.torch.lora": {"book/04-p": 1, "book/13-h": 5},
+            "tlcourse.torch.fit": {"book/02-c": 2, "book/04-p": 3, "book/13-h": 4},
+        },
+    )
+    lines = api_pages.where_taught(index, entry)
+    assert lines[3].startswith(note) if note else lines == []
 
 
 def test_array_like_is_called_by_its_name(reference):

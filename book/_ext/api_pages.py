@@ -56,8 +56,10 @@ def public_names(module_name: str) -> list[str]:
 class ApiIndex:
     """Which entries there are, and which pages use them."""
 
-    def __init__(self, modules: list[str], source: Path):
+    def __init__(self, modules: list[str], source: Path, chapters: dict[str, str] | None = None):
         self.modules = modules
+        self.chapters = chapters or {}  # subpackage: the chapter about it
+        self.homes: dict[str, set[str]] = {}  # entry: the parts of the module that defines it
         self.entries: dict[str, str] = {}  # every public name: the name that has the entry
         self.aliases: dict[str, dict[str, str]] = {}  # page: names that its imports bind
         self.uses: dict[str, Counter[str]] = defaultdict(Counter)  # entry: pages, how often
@@ -66,7 +68,8 @@ class ApiIndex:
             for name in public_names(module):
                 full = f"{module}.{name}"
                 thing = getattr(importlib.import_module(module), name)
-                self.entries[full] = entry_of.setdefault(id(thing), full)
+                entry = self.entries[full] = entry_of.setdefault(id(thing), full)
+                self.homes[entry] = set(thing.__module__.split("."))
         for path in sorted(source.rglob("*.ipynb")):
             relative = path.relative_to(source)
             if not any(part.startswith((".", "_")) for part in relative.parts):
@@ -88,7 +91,7 @@ class ApiIndex:
                 for text in re.findall("`([^`\n]+)`", cell.source):
                     entry = self.find(page, text)
                     if entry:
-                        self.uses[entry][page] += 3  # what the text explains, it teaches
+                        self.uses[entry][page] += 1
 
     def expand(self, page: str, name: str) -> str:
         """Return a name as it would be without the page's imports."""
@@ -219,24 +222,36 @@ def link_code_cells(
 
 
 def where_taught(index: ApiIndex, entry: str) -> list[str]:
-    """Return the lines that name the chapter that teaches an entry, and the others that use it."""
-    pages = index.uses.get(entry, {})
-    chapters = {page: n for page, n in pages.items() if Path(page).parent.name != "exercises"}
-    among = chapters or pages
-    if not among:
+    """Return the lines that name the chapter that teaches an entry, and the others that use it.
+
+    The chapter about the entry's subpackage if it uses the entry, or else the first chapter that
+    uses it more than half as often as any. Where no chapter does, the same verb of the other door.
+    """
+    uses = index.uses.get(entry, {})
+    chapters = {page: n for page, n in uses.items() if Path(page).parent.name != "exercises"}
+    pages = chapters or uses
+    module, _, name = entry.rpartition(".")
+    if not pages and module in USUAL.values():
+        twins = [f"{door}.{name}" for door in USUAL.values() if door != module]
+        return [line for twin in twins if index.uses.get(twin) for line in note(f"See `{twin}`.")]
+    if not pages:
         return []
-    kind = "chapter" if chapters else "the exercises of chapter"
-    enough = max(among.values()) / 2
-    best = min(page for page, n in among.items() if n >= enough)  # the first that dwells on it
+    about = [index.chapters[part] for part in index.homes[entry] if part in index.chapters]
+    enough = max(pages.values()) / 2
+    best = min({*about} & {*pages} or [page for page, n in pages.items() if n > enough])
 
     def link(page: str) -> str:
         return f":doc:`{int(Path(page).name.partition('-')[0])} </{page}>`"
 
-    text = f"Taught in {kind} {link(best)}"
-    others = [link(page) for page in sorted(among) if page != best]
-    if others:
-        text += f"; also used in {', '.join(others)}"
-    return ["", ".. rst-class:: taught-in", "", f"{text}.", ""]
+    text = f"Taught in {'chapter' if chapters else 'the exercises of chapter'} {link(best)}"
+    others = ", ".join(link(page) for page in sorted(pages) if page != best)
+    text += f"; also used in {others}." if others else "."
+    return note(text)
+
+
+def note(text: str) -> list[str]:
+    """Return the lines of a paragraph in the style of such notes."""
+    return ["", ".. rst-class:: taught-in", "", text, ""]
 
 
 def add_where_taught(
@@ -282,12 +297,13 @@ def skip_what_is_not_ours(
 
 def read_chapters(app: Sphinx) -> None:
     """Index modules and notebooks before any page is read."""
-    app.api_index = ApiIndex(app.config.api_modules, Path(app.srcdir))
+    app.api_index = ApiIndex(app.config.api_modules, Path(app.srcdir), app.config.api_chapters)
 
 
 def setup(app: Sphinx) -> dict[str, object]:
     """Register directive, links and notes."""
     app.add_config_value("api_modules", [], "env")
+    app.add_config_value("api_chapters", {}, "env")
     app.add_directive("api", Api)
     app.add_transform(LinkInlineCode)
     app.connect("builder-inited", read_chapters)
