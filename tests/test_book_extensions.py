@@ -67,6 +67,14 @@ def test_pages_lose_what_they_should_not_have_and_nothing_else():
     assert site_repairs.mend(kept) == kept
 
 
+def test_a_long_signature_is_no_list_of_definitions_and_a_list_stays_one():
+    definitions = "<dl>\n<dt>a</dt><dd>b</dd>\n</dl>"
+    lines = "<dl>\n<dd><em>x</em>,</dd>\n<dd>y,</dd>\n</dl>"
+    assert site_repairs.mend(lines + definitions) == (
+        '<div class="sig-lines">\n<div><em>x</em>,</div>\n<div>y,</div>\n</div>' + definitions
+    )
+
+
 def write_notebook(path, *cells):
     path.parent.mkdir(parents=True, exist_ok=True)
     make = {"code": nbformat.v4.new_code_cell, "text": nbformat.v4.new_markdown_cell}
@@ -140,7 +148,7 @@ def fit():
         ("code", "import toolbox.one as t\nt.fit()\nt.average([1])"),
     )
     pages = {
-        "core": "Core\n====\n\n.. api:: toolbox.one\n   :but: part\n",
+        "core": "Core\n====\n\nAn introduction.\n\n.. api:: toolbox.one\n   :but: part\n",
         "part": "Part\n====\n\n.. api:: toolbox.one\n   :part: part\n",
         "two": "Two\n===\n\n.. api:: toolbox.two\n",
         "index": "I\n=\n\n.. toctree::\n   :glob:\n\n   *\n   book/**\n",
@@ -204,6 +212,7 @@ def test_entries_stand_in_their_part_once_and_with_what_is_the_package_s_own(ref
     assert "Net.popitem" not in reference["part"]
     assert 'id="toolbox.two.average"' not in reference["two"]
     assert 'href="core.html#toolbox.one.average"' in reference["two"]
+    assert 'id="module-toolbox.one"' in reference["core"]
 
 
 def test_an_entry_names_the_chapter_that_teaches_it_and_the_others(reference):

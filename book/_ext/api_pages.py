@@ -142,10 +142,11 @@ class Api(SphinxDirective):
         index = self.env.app.api_index
         names = sorted(filter(self._belongs, public_names(module)), key=str.lower)
         entries = {name: index.entries[f"{module}.{name}"] for name in names}
+        announce = "currentmodule" if "part" in self.options else "py:module"
         lines = [
-            f".. currentmodule:: {module}"
-            if "part" in self.options
-            else f".. py:module:: {module}",
+            f".. {announce}:: {module}",
+            "",
+            f"In ``{module}``:",  # this paragraph carries the module's anchor
             "",
             ".. autosummary::",
             "   :nosignatures:",

@@ -16,6 +16,12 @@ MENDS = {
     # Thebe is not used; its settings are declared twice, an error in every console.
     re.compile(r"\s*<script>const THEBE_JS_URL.*?</script>"): "",
     re.compile(r"\s*<script[^>]*sphinx-thebe\.js[^>]*></script>"): "",
+    # A long signature is a list of definitions without terms.
+    re.compile(r"<dl>\s*<dd>.*?</dl>", re.DOTALL): lambda found: (
+        (found[0].replace("<dl>", '<div class="sig-lines">').replace("<dd>", "<div>"))
+        .replace("</dl>", "</div>")
+        .replace("</dd>", "</div>")
+    ),
     # Entries of the bibliography are no list items.
     re.compile(r'<div role="list" class="citation-list">'): '<div class="citation-list">',
 }
