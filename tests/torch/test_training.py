@@ -214,6 +214,63 @@ def test_an_update_is_adamws_with_its_weight_decay(weight_decay):
     assert_allclose(model.weight.detach().numpy()[:, 0], wanted, rtol=1e-5)
 
 
+def test_what_is_not_said_is_what_the_documentation_says():
+    said = {"epochs": 20, "lr": 1e-3, "batch_size": 32, "weight_decay": 0.01, "seed": 0}
+    finals = []
+    for options in ({}, said):
+        model = perceptron()
+        history = tl.fit(model, rows(), device="cpu", **options)
+        finals.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
+        assert history.steps == 40
+    assert torch.equal(*finals)
+
+
+def test_the_loss_of_an_epoch_is_the_mean_over_its_updates_penalty_included():
+    losses = []
+
+    def noted(logits, labels):
+        losses.append(F.cross_entropy(logits, labels))
+        return losses[-1]
+
+    history = tl.fit(
+        perceptron(),
+        rows(),
+        steps=7,
+        batch_size=16,
+        loss=noted,
+        penalty=lambda net: torch.tensor(5.0),
+        device="cpu",
+    )
+    losses = 5 + torch.stack(losses).detach().numpy()
+    epochs = [losses[:3], losses[3:6], losses[6:]]
+    assert_allclose(history.loss, [epoch.mean() for epoch in epochs], rtol=1e-6)
+
+
+def test_the_history_knows_device_and_seconds_and_the_bar_the_updates(monkeypatch, capsys):
+    clock = iter([100.0, 107.0])
+    monkeypatch.setattr(training, "perf_counter", lambda: next(clock))
+    history = tl.fit(perceptron(), rows(), steps=3, device="cpu")
+    assert (history.seconds, history.device) == (7.0, "cpu")
+    assert capsys.readouterr().err == ""
+    monkeypatch.undo()
+    history = tl.fit(perceptron(), rows(), steps=3, device="cpu", progress=True)
+    assert "3/3 [" in (bar := capsys.readouterr().err)
+    assert f"loss={history.loss[-1]:.3f}" in bar
+
+
+def test_each_epoch_trains_in_training_mode_although_validation_is_not():
+    modes = []
+    tl.fit(
+        perceptron(),
+        rows(),
+        rows(),
+        epochs=3,
+        penalty=lambda net: modes.append(net[3].training) or torch.zeros(()),
+        device="cpu",
+    )
+    assert modes == [True] * 6
+
+
 def test_penalty_is_added_to_the_loss():
     model = perceptron()
     tl.fit(
@@ -501,6 +558,52 @@ def test_training_in_mixed_precision_scales_the_loss_and_keeps_the_weights_in_32
     assert set(seen) == {torch.float32, torch.bfloat16}
     assert finals[0] != finals[1]
     assert finals[1] == pytest.approx(finals[0], rel=0.1)
+
+
+def test_the_scaler_and_the_16_bits_are_for_a_cuda_gpu_that_asks_for_them(monkeypatch):
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    for device, mixed in ((cpu, True), (cpu, False), (cuda, False)):
+        context, scaler = training._make_precision(device, mixed)
+        assert not isinstance(context, torch.autocast) and not scaler.is_enabled()
+    made = []
+    monkeypatch.setattr(torch, "autocast", lambda *arguments: made.append(arguments))
+    monkeypatch.setattr(torch.amp, "GradScaler", lambda *a, enabled: made.append((*a, enabled)))
+    for modern in (True, False):
+        monkeypatch.setattr(
+            torch.cuda,
+            "is_bf16_supported",
+            lambda including_emulation, modern=modern: modern and not including_emulation,
+        )
+        training._make_precision(cuda, True)
+    assert made == [
+        *(("cuda", torch.bfloat16), ("cuda", False)),
+        *(("cuda", torch.float16), ("cuda", True)),
+    ]
+
+
+def test_a_tensor_has_the_numbers_in_the_nets_order_of_axes():
+    cpu = torch.device("cpu")
+    wanted = np.arange(24).reshape(1, 2, 4, 3) / 24
+    for images in (wanted, wanted.astype(np.float32), np.asfortranarray(wanted)):
+        tensor = training.to_tensor(images, cpu)
+        assert tensor.dtype == torch.float32 and tensor.shape == (1, 3, 2, 4)
+        assert tensor.is_contiguous(memory_format=torch.channels_last)
+        assert_allclose(tensor.permute(0, 2, 3, 1), wanted, rtol=1e-6)
+    bytes_ = np.arange(24, dtype=np.uint8).reshape(1, 2, 4, 3)
+    tensor = training.to_tensor(bytes_, cpu)
+    assert tensor.dtype == torch.float32
+    assert torch.equal(tensor.permute(0, 2, 3, 1), torch.arange(24.0).reshape(1, 2, 4, 3) / 255)
+    assert training.to_tensor(np.zeros((0, 2, 2, 1)), cpu).shape == (0, 1, 2, 2)
+    inputs, labels = training.to_batch(rows(), np.array([3, 1]), cpu)
+    assert_allclose(inputs, rows().inputs[[3, 1]])
+    assert labels.tolist() == [0, 1] and labels.dtype == torch.int64
+
+
+def test_a_cycle_of_one_update_is_one_of_two_as_pytorch_needs():
+    model = nn.Linear(1, 1)
+    one, two = (make_optimiser(model, 0.1, 0.0, steps)[1] for steps in (1, 2))
+    assert one.total_steps == two.total_steps == 2
+    assert make_optimiser(model, 0.1, 0.0, 3)[1].total_steps == 3
 
 
 BAD = [
