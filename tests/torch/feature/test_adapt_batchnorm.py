@@ -112,21 +112,37 @@ def test_frozen_layers_are_measured_anew_and_no_hook_is_left():
     assert len(norm._forward_pre_hooks) == hooks
 
 
+def message(layers, rows):
+    return (
+        f"model has {layers} BatchNorm layers with statistics and inputs have {rows} rows; both "
+        "must be there (at least 2 rows)."
+    )
+
+
 @pytest.mark.parametrize(
-    ("make", "reason"),
+    ("make", "wanted"),
     [
-        (lambda: tl.adapt_batchnorm(nn.Linear(2, 2), ROWS), "0 BatchNorm layers .* 7 rows"),
+        (lambda: tl.adapt_batchnorm(nn.Linear(2, 2), ROWS), message(0, 7)),
         (
             lambda: tl.adapt_batchnorm(nn.BatchNorm1d(2, track_running_stats=False), ROWS),
-            "0 BatchNorm layers with statistics",
+            message(0, 7),
         ),
-        (lambda: tl.adapt_batchnorm(nn.BatchNorm1d(2), ROWS[:1]), "1 BatchNorm .* 1 rows"),
+        (lambda: tl.adapt_batchnorm(nn.BatchNorm1d(2), ROWS[:1]), message(1, 1)),
         (
             lambda: tl.adapt_batchnorm(nn.BatchNorm1d(2), ROWS, batch_size=1),
-            "batch_size is 1; it must be an integer >= 2",
+            "batch_size is 1; it must be an integer >= 2.",
         ),
     ],
 )
-def test_what_cannot_be_measured_is_refused(make, reason):
-    with pytest.raises(ValueError, match=reason):
+def test_what_cannot_be_measured_is_refused(make, wanted):
+    with pytest.raises(ValueError) as raised:
         make()
+    assert str(raised.value) == wanted
+
+
+def test_up_to_256_examples_make_one_batch():
+    norm, seen = nn.BatchNorm1d(2), []
+    norm.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    tl.adapt_batchnorm(norm, np.tile(ROWS[:2], (128, 1)))
+    tl.adapt_batchnorm(norm, np.tile(ROWS[:2], (129, 1)))
+    assert seen == [256, 129, 129]

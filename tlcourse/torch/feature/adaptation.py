@@ -187,10 +187,29 @@ def coral_loss(
     -------
     tensor, scalar
 
+    Raises
+    ------
+    ValueError
+        If a domain has fewer than 2 rows.
+
     References
     ----------
     .. [1] B. Sun and K. Saenko, Deep CORAL, ECCV Workshops 2016, equation 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> rows = torch.tensor([[0.0], [2.0]])  # variance 2; three times as far: 18
+    >>> tl.coral_loss(rows, 3 * rows).item()  # 16 squared over 4
+    64.0
     """
+    rows = len(source_features), len(target_features)
+    if min(rows) < 2:
+        raise ValueError(
+            f"source_features have {rows[0]} rows and target_features {rows[1]}; give at least 2 "
+            "of each: one row has no covariance."
+        )
     difference = torch.cov(source_features.T) - torch.cov(target_features.T)
     return difference.square().sum() / (4 * source_features.shape[1] ** 2)
 
@@ -223,6 +242,15 @@ def mk_mmd_loss(
     .. [1] A. Gretton et al., A kernel two-sample test, JMLR 13, 2012.
     .. [2] M. Long, Y. Cao, J. Wang, M. I. Jordan, Learning transferable features with deep
        adaptation networks, ICML 2015.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> rows = torch.tensor([[0.0], [2.0]])
+    >>> apart = [tl.mk_mmd_loss(rows, rows + shift).item() for shift in (0, 1, 9)]
+    >>> apart[0] == 0 < apart[1] < apart[2]
+    True
     """
     n, m = len(source_features), len(target_features)
     rows = torch.cat([source_features, target_features])
@@ -267,6 +295,16 @@ def reverse_gradient(features: Float[Tensor, "..."], strength: float) -> Float[T
     ----------
     .. [1] Y. Ganin et al., Domain-adversarial training of neural networks, JMLR 17(59), 2016,
        equations 8 and 9.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> x = torch.tensor(3.0, requires_grad=True)
+    >>> y = tl.reverse_gradient(x, 0.5) ** 2
+    >>> y.backward()
+    >>> y.item(), x.grad.item()  # 9, and -0.5 times the slope 6
+    (9.0, -3.0)
     """
     return _ReverseGradient.apply(features, strength)
 
@@ -283,6 +321,12 @@ def dann_strength(progress: float) -> float:
     -------
     float
         ``2 / (1 + exp(-10 progress)) - 1``, section 5.2.2 of Ganin et al. (2016).
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> [round(float(tl.dann_strength(share)), 3) for share in (0, 0.1, 1)]
+    [0.0, 0.462, 1.0]
     """
     return 2 / (1 + np.exp(-10 * progress)) - 1
 
