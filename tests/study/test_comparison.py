@@ -20,20 +20,22 @@ def paired(**differences):
 
 
 def test_the_interval_is_scipys_of_ten_thousand_resamples_from_seed_0():
-    table = paired(n5=[0.5, -0.25, 0.125, 0.0625])
-    low, high = stats.bootstrap(
-        ([0.5, -0.25, 0.125, 0.0625],),
+    draws = np.random.default_rng(3).normal(size=7)
+    expected = stats.bootstrap(
+        (draws,),
         np.mean,
         n_resamples=10_000,
         confidence_level=0.95,
         method="percentile",
         rng=np.random.default_rng(0),
     ).confidence_interval
-    gain = transfer_gain(table, "a", "b")
+    gain = transfer_gain(paired(n5=draws), "a", "b")
     assert gain.columns.tolist() == [
         *("strategy", "baseline", "budget", "gain", "low", "high", "n", "wins")
     ]
-    assert gain.loc[0].tolist() == ["a", "b", 5, 0.109375, low, high, 4, 3]
+    row = gain.loc[0].tolist()
+    assert row[:3] == ["a", "b", 5] and row[6:] == [7, (draws > 0).sum()]
+    np.testing.assert_allclose(row[3:6], [draws.mean(), *expected], rtol=1e-9)
 
 
 def test_resamples_seed_and_confidence_reach_the_bootstrap():
@@ -99,7 +101,21 @@ def test_the_summary_is_written_for_reading():
         (paired(n1=[0, 1]), {"confidence": 0}, "confidence is 0; it must lie between 0 and 1"),
         (paired(n1=[0, 1]), {"confidence": 1}, "confidence is 1;"),
         (paired(n1=[0, 1]), {"resamples": 0}, "resamples is 0"),
-        (paired(n1=[0, np.nan]), {}, "an accuracy that is not finite; give study"),
+        (
+            paired(n1=[0, np.nan]),
+            {},
+            r"^table has a trial twice or an accuracy .* not finite; give study\(\)'s result.$",
+        ),
+        (
+            pd.concat([paired(n1=[0, 1]), paired(n1=[0.5, 1])]),
+            {},
+            "a trial twice",
+        ),
+        (
+            paired(n1=[0, 1]).iloc[:0],
+            {},
+            "^table has no rows; give the result of a study with at least one trial.$",
+        ),
         (paired(n1=[0, 1]).iloc[[0, 3]], {}, "'a' and 'b' share no budget and seed"),
         (paired(n1=[0, 1]), {"strategy": "c"}, r"strategy is 'c'; the table has \['b', 'a'\]"),
         (paired(n1=[0, 1]).drop(columns="seed"), {}, r"table lacks \['seed'\]"),

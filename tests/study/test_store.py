@@ -61,7 +61,9 @@ def test_every_difference_of_the_protocol_is_named(tmp_path):
     store = tmp_path / "study.jsonl"
     measure(store)
     with pytest.raises(
-        ValueError, match="study.jsonl' holds another.*'wörter' and is now 'x'; shape was .*1500"
+        ValueError,
+        match="study.jsonl' holds another.*'wörter' and is now 'x'; shape was .*1500.*"
+        " or delete this one to measure anew.$",
     ):
         measure(store, Domain("x", ROWS[:600], TARGET.labels[:600], tuple("abc")))
 
