@@ -1,5 +1,7 @@
 """The two doors keep the same promises: every core verb through both."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -119,6 +121,22 @@ ROWS = Domain(
 
 def moved(before, after):
     return {name for name in before if not np.array_equal(before[name], after[name])}
+
+
+def test_shared_verbs_take_the_same_arguments_with_the_same_defaults():
+    """But for mixed precision, which in Keras is a property of the model."""
+    shared = set(tlcourse.torch.__all__) & set(tlcourse.keras.__all__)
+    assert len(shared) >= 25 and set(tlcourse.keras.__all__) - shared == {"mlp"}
+    for name in shared - {"DivergedError", "History", "CopyReport"}:
+        told = []
+        for tl in (tlcourse.torch, tlcourse.keras):
+            parameters = inspect.signature(getattr(tl, name)).parameters
+            told.append({key: each.default for key, each in parameters.items()})
+        told[0].pop("mixed_precision", None)
+        if name == "fit":  # each framework's own
+            assert all(callable(each.pop("loss")) for each in told)
+        assert told[0] == told[1], name
+        assert list(told[0]) == list(told[1]), name
 
 
 def test_both_doors_compute_the_same_features_and_logits():

@@ -263,3 +263,20 @@ def test_a_model_of_other_classes_is_refused_before_training():
     model = tl.TransferModel(tl.mlp((4,), [6]), 5)
     with pytest.raises(ValueError, match="model has 5 outputs, but train has 3 classes"):
         tl.fit(model, data.load("iris"), steps=1)
+
+
+def test_a_model_of_mixed_precision_learns_and_predicts_in_float32():
+    iris = data.load("iris")
+    wanted = tl.predict(tl.TransferModel(tl.mlp((4,), [16]), 3), iris.inputs)
+    before = keras.mixed_precision.dtype_policy()
+    keras.mixed_precision.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = tl.TransferModel(tl.mlp((4,), [16]), 3)
+    finally:
+        keras.mixed_precision.set_dtype_policy(before)
+    got = tl.predict(model, iris.inputs)
+    assert got.dtype == np.float32 and not np.array_equal(got, wanted)
+    np.testing.assert_allclose(got, wanted, atol=0.1)
+    assert {v.dtype for v in model.trainable_variables} == {"float32"}
+    history = tl.fit(model, iris, steps=60, lr=1e-2)
+    assert history.loss[-1] < 0.7 * history.loss[0]

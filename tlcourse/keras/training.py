@@ -10,6 +10,8 @@ Design choices
   TensorFlow's and Keras' global random states stay as they are.
 - Predictions of many batches are compiled, by Keras itself, once for a model: on photographs a
   compiled net takes half the time. A few batches take less than their compilation.
+- Mixed precision is a property of a Keras model, not of its training: make the model under
+  ``keras.mixed_precision.set_dtype_policy("mixed_bfloat16")``. The loss is computed in float32.
 - ``TLCOURSE_DEVICE`` is obeyed; otherwise TensorFlow chooses the device.
 """
 
@@ -143,7 +145,7 @@ def fit(
 
     def compute_loss(inputs, labels):
         inputs = inputs if augment is None else augment(inputs)
-        value = loss(model(inputs, training=True), labels)
+        value = loss(tf.cast(model(inputs, training=True), tf.float32), labels)
         return value if penalty is None else value + penalty(model)
 
     on = device_name(device)

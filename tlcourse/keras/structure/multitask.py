@@ -150,10 +150,11 @@ def fit_jointly(
 
     def compute_loss(*batch):
         pairs = zip(trains, batch[::2], batch[1::2], strict=True)
-        return sum(
-            weights[task] * cross_entropy(trunk.tasks[task](inputs, training=True), labels)
-            for task, inputs, labels in pairs
-        )
+        total = tf.zeros(())
+        for task, inputs, labels in pairs:
+            logits = tf.cast(trunk.tasks[task](inputs, training=True), tf.float32)
+            total += weights[task] * cross_entropy(logits, labels)
+        return total
 
     start, losses = perf_counter(), []
     with tf.device(device_name(device)), seeded(seed, trunk.backbone):
