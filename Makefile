@@ -30,7 +30,7 @@ book: $(SITE)
 
 test: lint _build/.executed-with
 	$(ONE_THREAD) $(BIN)/python -m pytest -q -n $(WORKERS) --dist loadfile --nbval-lax \
-	    --nbval-cell-timeout 600 tests book
+	    --nbval-cell-timeout 600 tests tlcourse book
 
 lint: $(INSTALLED)
 	@$(BIN)/ruff check --quiet . && $(BIN)/ruff format --check --quiet . && $(BIN)/codespell

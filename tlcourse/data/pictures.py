@@ -22,9 +22,11 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import PIL
+from numpy.typing import DTypeLike
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm.auto import tqdm
 
@@ -126,7 +128,7 @@ class Pictures:
         where = "decoded on access" if self._source.kept is None else "kept in memory"
         return f"Pictures({len(self)} x {shape}, {where})"
 
-    def __getitem__(self, key) -> np.ndarray:
+    def __getitem__(self, key: Any) -> np.ndarray:
         """Return the pictures of an index of the first axis, decoded, float32 in [0, 1]."""
         if isinstance(key, tuple) and len(key) > 1:
             return self._index_axes(key)
@@ -148,13 +150,13 @@ class Pictures:
         """Go through the pictures one by one."""
         return (self[row] for row in range(len(self)))
 
-    def __array__(self, dtype=None, copy: bool | None = None) -> np.ndarray:
+    def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> np.ndarray:
         """Decode all pictures."""
         if copy is False:
             raise ValueError("Pictures become an array by decoding, never without a copy.")
         return self[:].astype(dtype or np.float32, copy=False)
 
-    def subset(self, rows) -> Pictures:
+    def subset(self, rows: slice | Sequence[int] | np.ndarray) -> Pictures:
         """Return some of the pictures without decoding or copying any.
 
         Parameters
@@ -196,7 +198,9 @@ class PictureSource:
     by row why a file cannot be used, and ``kept`` the pixels as bytes, or None.
     """
 
-    def __init__(self, files, size, channels, keep_bytes):
+    def __init__(
+        self, files: Sequence[str | os.PathLike[str]], size: int, channels: int, keep_bytes: int
+    ) -> None:
         check_integer("size", size, smallest=SMALLEST_SIDE)
         if channels not in (1, 3):
             raise ValueError(f"channels is {channels!r}; it must be 3 (RGB) or 1 (grey).")
