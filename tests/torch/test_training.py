@@ -454,6 +454,33 @@ class Sees(nn.Module):
         return images.mean(dim=(2, 3))
 
 
+class Views(nn.Module):
+    """A net as in PyTorch's tutorials: a convolution, pooling, and ``view``."""
+
+    def __init__(self, channels):
+        super().__init__()
+        self.conv, self.head = nn.Conv2d(channels, 4, 5), nn.Linear(4 * 14 * 14, 3)
+
+    def forward(self, images):
+        """Map images to logits."""
+        assert images.view(len(images), -1).shape[1] == images[0].numel()
+        return self.head(nn.functional.max_pool2d(self.conv(images), 2).view(len(images), -1))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("scale", [np.float32(1), np.uint8(1)])
+def test_nets_that_view_their_maps_can_have_pictures(channels, scale):
+    inputs = (random_images(6, channels=channels) * scale).astype(scale.dtype)
+    assert tl.predict(Views(channels), inputs, device="cpu").shape == (6, 3)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nets_that_view_their_maps_can_learn(channels):
+    inputs = random_images(6, channels=channels)
+    domain = Domain("random", inputs, np.arange(6) % 3, ("a", "b", "c"))
+    assert tl.fit(Views(channels), domain, steps=2, device="cpu").steps == 2
+
+
 @pytest.mark.parametrize(
     ("n", "size", "channels", "batches"),
     [(300, 32, 1, [256, 44]), (40, 224, 3, [16, 16, 8]), (2, 1024, 3, [1, 1])],

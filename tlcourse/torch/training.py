@@ -13,8 +13,8 @@ Design choices
 - Inputs are never held whole: a batch is taken, and decoded where they are files, while the net
   computes the one before. Unless told otherwise, a prediction sizes its batches by what the net
   sees, so that its memory does not grow with the pictures.
-- Pictures reach the net with their channels last in memory, as NumPy holds them and convolutions
-  want them. The memory format of the model is left as it is.
+- Pictures reach the net as from any PyTorch loader, contiguous. The preprocessing of a backbone
+  puts their channels last in memory, as convolutions want them.
 """
 
 import math
@@ -384,8 +384,8 @@ def to_tensor(inputs: np.ndarray, device: torch.device) -> Tensor:
     Returns
     -------
     Tensor of float32, shape (n, c, h, w) or (n, d)
-        A copy, so layers that work in place do not reach the caller's array. The channels of
-        images are last in memory.
+        A copy, so layers that work in place do not reach the caller's array; contiguous, so nets
+        that call ``view`` can have it.
 
     Raises
     ------
@@ -397,12 +397,12 @@ def to_tensor(inputs: np.ndarray, device: torch.device) -> Tensor:
     if array.ndim != 4:
         return torch.from_numpy(np.array(array, dtype=np.float32, order="C")).to(device)
     if array.dtype == np.uint8:
-        images = torch.from_numpy(np.array(array, order="C")).to(device).float() / 255
-        return images.permute(0, 3, 1, 2)
-    images = torch.from_numpy(np.array(array, dtype=np.float32, order="C"))
+        pixels = torch.from_numpy(np.array(array, order="C")).to(device).permute(0, 3, 1, 2)
+        return pixels.to(torch.float32, memory_format=torch.contiguous_format).div_(255)
+    images = torch.from_numpy(np.array(array.transpose(0, 3, 1, 2), np.float32, order="C"))
     if images.numel():
         check_range(*(bound.item() for bound in torch.aminmax(images)))
-    return images.to(device).permute(0, 3, 1, 2)
+    return images.to(device)
 
 
 def to_batch(domain: Domain, rows: np.ndarray, device: torch.device) -> tuple[Tensor, Tensor]:
