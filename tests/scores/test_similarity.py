@@ -115,6 +115,25 @@ def test_median_bandwidth_of_many_rows_is_close_to_that_of_all():
     assert scores.median_bandwidth(x, y) == pytest.approx(exact, rel=0.05)
 
 
+def test_median_bandwidth_draws_no_row_twice_and_the_same_ones_each_time():
+    x, y = np.arange(1001.0)[:, None], np.array([[0.0], [1000.0]])  # one row is left out
+    pooled = np.concatenate([x, y])
+    exact = np.median(np.abs(pooled - pooled.T)[np.triu_indices(1003, 1)])
+    found = scores.median_bandwidth(x, y)
+    assert found == pytest.approx(exact, abs=1) and found == scores.median_bandwidth(x, y)
+    far = np.random.default_rng(0).normal(size=(3000, 3))
+    assert scores.median_bandwidth(far, far + 1) == scores.median_bandwidth(far, far + 1)
+
+
+def test_mmd_keeps_its_digits_far_from_zero():
+    """A million from zero, and elsewhere in each column, squares of lengths lose four digits."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(9, 3)).round(3), rng.normal(size=(12, 3)).round(3) + 1
+    far = np.array([1e6, -2e6, 5e5])
+    expected = scores.mmd(x, y, bandwidth=1)
+    assert scores.mmd(x + far, y + far, bandwidth=1) == pytest.approx(expected, rel=1e-8)
+
+
 # CORAL and proxy A-distance
 
 
@@ -167,12 +186,20 @@ X = np.random.default_rng(0).normal(size=(12, 6))
 NAN, INF = X * np.where(np.arange(12) == 5, np.nan, 1)[:, None], X + np.inf
 
 BAD_CALLS = [
-    (scores.linear_cka, (X, X[:5]), {}, ValueError, "x has 12 rows and y 5"),
+    (
+        scores.linear_cka,
+        (X, X[:5]),
+        {},
+        ValueError,
+        "^x has 12 rows and y 5; .* inputs, in order.$",
+    ),
     (scores.linear_cka, (X, X * 0), {}, ValueError, "all rows of y are equal"),
-    (scores.linear_cka, (NAN, X), {}, ValueError, "x holds NaN"),
+    (scores.linear_cka, (X * 0, X), {}, ValueError, "all rows of x are equal"),
+    (scores.linear_cka, (NAN, X), {}, ValueError, "^x holds NaN"),
+    (scores.linear_cka, (X, NAN), {}, ValueError, "^y holds NaN"),
     (scores.mmd, (X, X[:, :2]), {}, ValueError, "x has 6 features and y 2"),
     (scores.mmd, (X, X), {"bandwidth": 0}, ValueError, "bandwidth is .*0.*> 0"),
-    (scores.mmd, (X, X), {"bandwidth": []}, ValueError, "bandwidth is empty"),
+    (scores.mmd, (X, X), {"bandwidth": []}, ValueError, "^bandwidth is empty; .* > 0, or None.$"),
     (scores.mmd, (X, X), {"bandwidth": "median"}, TypeError, "bandwidth is .*median"),
     (scores.mmd, (X, NAN), {}, ValueError, "y holds NaN"),
     (scores.median_bandwidth, (X, X[:1]), {}, ValueError, "y has shape .* at least 2 rows"),
