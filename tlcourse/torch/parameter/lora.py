@@ -47,6 +47,15 @@ class LoRA(nn.Module):
     ----------
     Hu, Shen, Wallis, Allen-Zhu, Li, Wang, Wang and Chen, "LoRA: Low-Rank Adaptation of Large
     Language Models", ICLR 2022, equation 3.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> layer = tl.LoRA(torch.nn.Linear(5, 3), rank=2, alpha=4)
+    >>> layer.scale, layer.down, layer.up
+    (2.0, Linear(in_features=5, out_features=2, bias=False),
+     Linear(in_features=2, out_features=3, bias=False))
     """
 
     def __init__(self, base: nn.Linear | nn.Conv2d, rank: int, alpha: float) -> None:
