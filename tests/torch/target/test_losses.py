@@ -146,6 +146,9 @@ def test_usual_strengths_are_the_documented_ones():
     loss = SmallLoss(0.8)
     loss.updates = 50  # half of the usual 100
     assert value(loss) == pytest.approx(np.sort(by_example())[:12].mean())
+    loss = SmallLoss(0.51)
+    loss.updates = 54  # 0.2754 left out of 20 examples: 14.49 kept
+    assert value(loss) == pytest.approx(np.sort(by_example())[:14].mean())
 
 
 def test_logits_are_adjusted_by_the_asked_strength_in_their_own_type_and_not_in_place():
