@@ -5,8 +5,11 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from tlcourse.data import Domain
+from tlcourse.data import Domain, Pictures
+from tlcourse.data.domain import content_of
+from tlcourse.data.pictures import PictureSource
 from tlcourse.study import Fitted, study
 
 SIZES = {"validation_per_class": 2, "test_per_class": 3, "progress": False}
@@ -55,6 +58,26 @@ def test_any_changed_number_of_the_target_is_another_study(tmp_path):
     labels = np.roll(TARGET.labels, 1)
     with pytest.raises(ValueError, match="holds another study: content was"):
         measure(store, Domain("wörter", ROWS, labels, tuple("abc")))
+
+
+def test_photographs_are_known_by_their_files_and_a_study_of_them_goes_on(tmp_path, monkeypatch):
+    pixels = np.random.default_rng(0).integers(256, size=(21, 16, 16, 3), dtype=np.uint8)
+    for number, image in enumerate(pixels):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    pictures = Pictures([tmp_path / f"{number}.png" for number in range(21)], 8, keep_bytes=0)
+    target = Domain("photographs", pictures, np.arange(21) % 3, tuple("abc"))
+    store = tmp_path / "study.jsonl"
+    measure(store, target)
+    monkeypatch.setattr(PictureSource, "_decode_again", lambda *_: 1 / 0)
+    assert len(measure(store, target)) == 1  # nothing is decoded to find that out
+    with pytest.raises(ValueError, match="holds another study: content was"):
+        measure(store, target.with_inputs(pictures.subset(np.roll(np.arange(21), 3))))
+
+
+def test_large_inputs_are_hashed_in_small_pieces():
+    photographs = np.broadcast_to(np.zeros((1, 1, 1, 1), np.float32), (40, 224, 224, 3))
+    sizes = [piece.nbytes for piece in content_of(photographs)]
+    assert sum(sizes) == photographs.nbytes and max(sizes) <= 2**24
 
 
 def test_every_difference_of_the_protocol_is_named(tmp_path):

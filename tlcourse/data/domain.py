@@ -13,7 +13,7 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -21,6 +21,8 @@ import numpy as np
 
 from tlcourse.checks import check_integer
 from tlcourse.data.pictures import Pictures
+
+_PIECE_BYTES = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -255,6 +257,34 @@ def check_domain(name: str, domain: Domain) -> None:
         raise TypeError(f"{name} is a {type(domain).__name__}; give a tlcourse.data.Domain.")
     if not len(domain):
         raise ValueError(f"{name} has no examples; give at least one.")
+
+
+def content_of(inputs: np.ndarray | Pictures) -> Iterator[bytes | memoryview]:
+    """Yield what tells inputs from others, for a hash, without holding much of it at once.
+
+    Parameters
+    ----------
+    inputs : ndarray or Pictures
+        Of a domain; they may be memory-mapped.
+
+    Yields
+    ------
+    bytes-like
+        The bytes of an array, in pieces of 16 MiB or of one row; the fingerprint of `Pictures`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.data.domain import content_of
+    >>> [len(bytes(piece)) for piece in content_of(np.zeros((3, 2), dtype=np.float32))]
+    [24]
+    """
+    if isinstance(inputs, Pictures):
+        yield inputs.fingerprint().encode()
+        return
+    rows = max(1, _PIECE_BYTES // max(1, inputs[:1].nbytes))
+    for start in range(0, len(inputs), rows):
+        yield np.ascontiguousarray(inputs[start : start + rows]).data
 
 
 def _as_float32(name, inputs):

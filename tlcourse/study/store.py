@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from filelock import FileLock, Timeout
 
 from tlcourse.data import Domain
+from tlcourse.data.domain import content_of
 
 Row = dict[str, Any]
 
@@ -84,8 +85,8 @@ def open_store(
 def _protocol(target: Domain, sizes: dict[str, int]) -> dict[str, Any]:
     """Describe what must be equal for rows to be comparable."""
     digest = hashlib.blake2b(target.labels.tobytes(), digest_size=16)
-    for start in range(0, len(target), 1024):  # blocks, as inputs may be larger than memory
-        digest.update(target.inputs[start : start + 1024].tobytes())
+    for piece in content_of(target.inputs):
+        digest.update(piece)
     return {
         "target": target.name,
         "shape": list(target.inputs.shape),

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 import tlcourse.torch as tl
-from tlcourse.data import Domain, Pictures, fetching, load
+from tlcourse.data import Domain, Pictures, domain, fetching, load
 from tlcourse.torch.feature import cache
 from tlcourse.torch.feature.cache import cached_features
 
@@ -74,7 +74,7 @@ def test_any_change_that_matters_misses(digits, tmp_path, change):
 
 
 def test_large_inputs_are_hashed_to_the_last_row(digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(cache, "_BLOCK_BYTES", 3 * digits.inputs[0].nbytes)
+    monkeypatch.setattr(domain, "_PIECE_BYTES", 3 * digits.inputs[0].nbytes)
     keys = {cache._key(Counted(), digits.inputs)}
     for row in (0, 2, 3, 48, 49):
         changed = digits.inputs.copy()

@@ -22,14 +22,15 @@ from torch import nn
 from tqdm import tqdm
 
 from tlcourse.batches import in_turn
-from tlcourse.data import Domain, Pictures, cache_dir
+from tlcourse.data import Domain, cache_dir
+from tlcourse.data.domain import content_of
 from tlcourse.data.fetching import is_writable, locked, user_cache_dir
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.feature.fingerprint import fingerprint
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import predict
 
-_BLOCK_BYTES, _BLOCK_ROWS = 2**24, 256  # hashed, computed at once
+_BLOCK_ROWS = 256  # computed at once
 
 
 def cached_features(
@@ -109,12 +110,8 @@ def _key(net, inputs):
     """Hash what the features depend on."""
     digest = hashlib.sha256(fingerprint(net, inputs.shape[1:]).encode())
     digest.update(f"{inputs.shape} {inputs.dtype}".encode())
-    if isinstance(inputs, Pictures):
-        digest.update(inputs.fingerprint().encode())
-        return digest.hexdigest()[:40]
-    rows = max(1, _BLOCK_BYTES // max(1, inputs[:1].nbytes))  # inputs may be larger than memory
-    for start in range(0, len(inputs), rows):
-        digest.update(np.ascontiguousarray(inputs[start : start + rows]).data)
+    for piece in content_of(inputs):
+        digest.update(piece)
     return digest.hexdigest()[:40]
 
 
