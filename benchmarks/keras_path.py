@@ -19,7 +19,7 @@ import tlcourse.keras as tl
 from tlcourse import data
 from tlcourse.keras.devices import keras, tf
 
-PICTURES, BATCH, REPEATS, STEPS = 96, 16, 5, 12
+PICTURES, BATCH, REPEATS, STEPS = 96, 16, 5, 4
 
 
 def seconds(work):
