@@ -1,5 +1,23 @@
 """The PyTorch door: ``import tlcourse.torch as tl``.
 
+The map
+-------
+The core, which every method uses:
+
+``models``       backbones with their preprocessing, and `TransferModel`: a backbone and a head
+``training``     `fit`, `predict`, `extract_features`, `evaluate`
+``transfer``     `fine_tune`: which layers learn, in which phases
+``freezing``     `freeze`, `unfreeze`
+``devices``      `choose_device`, and random numbers that follow a seed
+``pretraining``  how the course's own checkpoints were made
+
+What is transferred, as in the course:
+
+``parameter/``   ``layers`` (copy, rates, unfreeze, L2-SP, forgetting), ``lora``
+``feature/``     ``probing``, ``cache``, ``layerwise``, ``adaptation``, ``diagnostics``, ``pretext``
+``structure/``   ``copying``, ``net2net``, ``pruning``, ``distillation``, ``multitask``
+``target/``      hard targets: ``losses``, ``drift``
+
 Design choices
 --------------
 - Data enter and leave as NumPy: images ``(n, h, w, c)`` in [0, 1], rows ``(n, d)``, logits

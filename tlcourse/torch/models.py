@@ -8,7 +8,9 @@ Design choices
 - The course's two nets are small enough for a laptop's CPU, and their layers have plain names.
 """
 
+import os
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
 from urllib.error import URLError
@@ -16,7 +18,7 @@ from urllib.error import URLError
 import safetensors.torch
 import torch
 import torchvision
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tlcourse import weights as course_weights
@@ -39,7 +41,13 @@ class Preprocess(nn.Module):
         One number for each channel, subtracted and divided by.
     """
 
-    def __init__(self, size, channels, mean, std):
+    mean: Tensor
+    std: Tensor
+    luma: Tensor
+
+    def __init__(
+        self, size: int, channels: int, mean: Sequence[float], std: Sequence[float]
+    ) -> None:
         super().__init__()
         self.size, self.channels = size, channels
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
@@ -47,7 +55,7 @@ class Preprocess(nn.Module):
         luma = torch.tensor((0.299, 0.587, 0.114)).view(1, 3, 1, 1)
         self.register_buffer("luma", luma, persistent=False)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         """Map images ``(n, c, h, w)`` in [0, 1] to ``(n, channels, size, size)``."""
         if images.ndim != 4 or images.shape[1] not in (1, 3):
             raise ValueError(
@@ -62,9 +70,9 @@ class Preprocess(nn.Module):
             )
         # a repeated grey channel has no place in memory yet; convolutions want channels last
         images = images.contiguous(memory_format=torch.channels_last)
-        return (images - self.mean) / self.std
+        return (images - self.mean).div_(self.std)  # large: one copy, not two
 
-    def extra_repr(self):
+    def extra_repr(self) -> str:
         """Show size and channels when the model is printed."""
         return f"size={self.size}, channels={self.channels}"
 
@@ -84,13 +92,13 @@ class Backbone(nn.Module):
         Length of a feature vector.
     """
 
-    def __init__(self, name, preprocess, body, feature_dim):
+    def __init__(self, name: str, preprocess: nn.Module, body: nn.Module, feature_dim: int) -> None:
         super().__init__()
         self.name, self.feature_dim = name, feature_dim
         self.preprocess = preprocess
         self.body = body
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         """Map images ``(n, c, h, w)`` in [0, 1] to features ``(n, feature_dim)``."""
         return self.body(self.preprocess(images)).flatten(1)
 
@@ -120,9 +128,15 @@ class TransferModel(nn.Module):
         If the backbone has no ``feature_dim``.
     ValueError
         If ``n_classes`` is no integer or below 2.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> tl.TransferModel(tl.backbone("small-cnn"), 10).head
+    Linear(in_features=128, out_features=10, bias=True)
     """
 
-    def __init__(self, backbone, n_classes, *, seed=0):
+    def __init__(self, backbone: nn.Module, n_classes: int, *, seed: int = 0) -> None:
         super().__init__()
         if not isinstance(getattr(backbone, "feature_dim", None), int):
             raise TypeError(
@@ -134,12 +148,18 @@ class TransferModel(nn.Module):
         with seeded(seed):
             self.head = nn.Linear(backbone.feature_dim, n_classes)
 
-    def forward(self, images):
+    def forward(self, images: Tensor) -> Tensor:
         """Map images ``(n, c, h, w)`` in [0, 1] to logits ``(n, n_classes)``."""
         return self.head(self.backbone(images))
 
 
-def backbone(name, *, weights=None, size=None, seed=0):
+def backbone(
+    name: str,
+    *,
+    weights: str | os.PathLike | None = None,
+    size: int | None = None,
+    seed: int = 0,
+) -> Backbone:
     """Make a feature extractor.
 
     Parameters
@@ -167,6 +187,14 @@ def backbone(name, *, weights=None, size=None, seed=0):
         If the name is unknown or the weights do not belong to this net.
     FileNotFoundError
         If the weights are a file that is not there, or ImageNet weights cannot be fetched.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> net = tl.backbone("small-cnn", weights="letters")
+    >>> net(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 128])
     """
     known = (*_COURSE_NETS, *torchvision.models.list_models(module=torchvision.models))
     if name not in known:
@@ -180,7 +208,7 @@ def backbone(name, *, weights=None, size=None, seed=0):
         return _torchvision_backbone(name, weights, size)
 
 
-def source_model(name):
+def source_model(name: str) -> TransferModel:
     """Load one of the course's checkpoints whole, with the head for its source classes.
 
     Parameters
@@ -197,6 +225,12 @@ def source_model(name):
     ------
     ValueError
         If the name is unknown.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> tl.source_model("letters").head.out_features
+    26
     """
     card = course_weights.card(name)
     model = TransferModel(backbone(card["net"]), len(card["class_names"]))
@@ -204,7 +238,7 @@ def source_model(name):
     return model.eval()
 
 
-def count_parameters(model, *, trainable=False):
+def count_parameters(model: nn.Module, *, trainable: bool = False) -> int:
     """Count the numbers that a model holds.
 
     Parameters
@@ -217,6 +251,13 @@ def count_parameters(model, *, trainable=False):
     Returns
     -------
     int
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> model = tl.TransferModel(tl.backbone("small-cnn"), 10)
+    >>> tl.count_parameters(model), tl.count_parameters(model.head)
+    (98682, 1290)
     """
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
 

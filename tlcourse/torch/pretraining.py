@@ -9,7 +9,9 @@ Design choices
 
 import hashlib
 import json
+import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +22,7 @@ from tlcourse.torch.models import TransferModel, backbone, count_parameters
 from tlcourse.torch.training import evaluate, fit
 
 
-def source_parts(name):
+def source_parts(name: str) -> tuple[data.Domain, data.Domain]:
     """Render a checkpoint's source domain and part it.
 
     Parameters
@@ -39,7 +41,7 @@ def source_parts(name):
     return domain.subset(rows[recipe["held_out"] :]), domain.subset(rows[: recipe["held_out"]])
 
 
-def pretrain(name, folder, *, progress=True):
+def pretrain(name: str, folder: str | os.PathLike, *, progress: bool = True) -> dict[str, Any]:
     """Train a checkpoint from a random start and write weights and card.
 
     Parameters
@@ -80,7 +82,7 @@ def pretrain(name, folder, *, progress=True):
     return card
 
 
-def _replace(path, content):
+def _replace(path: Path, content: bytes) -> None:
     """Write a file whole or not at all."""
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
