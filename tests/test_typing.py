@@ -8,7 +8,6 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 MODULES = sorted((ROOT / "tlcourse").rglob("*.py"))
-NOT_YET = {"tlcourse/torch/models.py", "tlcourse/torch/pretraining.py"}
 
 
 def public_functions(body, owner=""):
@@ -44,7 +43,7 @@ def test_public_functions_are_annotated_whole(path):
         name: bare(node, is_method="." in name) for name, node in public_functions(module.body)
     }
     missing = {name: without for name, without in missing.items() if without}
-    assert not missing or path.relative_to(ROOT).as_posix() in NOT_YET
+    assert not missing
 
 
 def test_the_package_is_marked_as_typed():
