@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import shorten
+from typing import Any
 from urllib.error import URLError
 
 import safetensors.torch
@@ -138,7 +139,8 @@ class TransferModel(nn.Module):
 
     def __init__(self, backbone: nn.Module, n_classes: int, *, seed: int = 0) -> None:
         super().__init__()
-        if not isinstance(getattr(backbone, "feature_dim", None), int):
+        feature_dim = getattr(backbone, "feature_dim", None)
+        if not isinstance(feature_dim, int):
             raise TypeError(
                 f"backbone is a {type(backbone).__name__} without an integer feature_dim; "
                 "make one by tlcourse.torch.backbone(name)."
@@ -146,7 +148,7 @@ class TransferModel(nn.Module):
         n_classes = check_integer("n_classes", n_classes, smallest=2)
         self.backbone = backbone
         with seeded(seed):
-            self.head = nn.Linear(backbone.feature_dim, n_classes)
+            self.head = nn.Linear(feature_dim, n_classes)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images ``(n, c, h, w)`` in [0, 1] to logits ``(n, n_classes)``."""
@@ -290,13 +292,14 @@ def _course_backbone(name, weights, size):
 
 def _torchvision_backbone(name, weights, size):
     """Make a torchvision net, load its weights, and take out its last linear layer."""
-    published = torchvision.models.get_model_weights(name).DEFAULT
+    weights_of_net: Any = torchvision.models.get_model_weights(name)
+    published = weights_of_net.DEFAULT
     if weights in course_weights.names():
         card = course_weights.card(weights)
         raise ValueError(f"weights={weights!r} belong to {card['net']!r}, not to {name!r}.")
     # the truncated normals of these two take a minute and are no better
     options = {"init_weights": False} if name in ("inception_v3", "googlenet") else {}
-    net = torchvision.models.get_model(name, weights=None, **options)
+    net: Any = torchvision.models.get_model(name, weights=None, **options)
     if weights == "imagenet":
         net.load_state_dict(_fetch_imagenet(name, published))
     elif weights is not None:
@@ -317,7 +320,7 @@ def _torchvision_backbone(name, weights, size):
     return Backbone(name, preprocess, net, feature_dim)
 
 
-def _take_out_classifier(net):
+def _take_out_classifier(net: Any) -> int:
     """Replace the last layer with 1,000 outputs by the identity; return its input length."""
     layers = {
         name: layer
