@@ -37,6 +37,7 @@ AS_ON_THE_SITE = {
     "OMP_NUM_THREADS": "1",
     "TF_NUM_INTRAOP_THREADS": "1",
     "TF_NUM_INTEROP_THREADS": "1",
+    "TF_CPP_MIN_LOG_LEVEL": "3",  # TensorFlow's greetings would stand between the lines of progress
 }
 COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
