@@ -100,14 +100,14 @@ def dropping_model(tl, seed=0):
     return tl.TransferModel(keras.Model(inputs, features, name="backbone"), 10, seed=seed)
 
 
-def linear_model(tl, seed=0):
-    """A linear layer from 3 features to 2 logits."""
+def linear_model(tl, seed=0, k=2):
+    """A linear layer from 3 features to 2 logits, or as many as asked for."""
     if door(tl) == "torch":
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return torch.nn.Linear(3, 2)
+            return torch.nn.Linear(3, k)
     inputs, start = keras.Input((3,)), keras.initializers.GlorotUniform(seed)
-    return keras.Model(inputs, keras.layers.Dense(2, kernel_initializer=start)(inputs))
+    return keras.Model(inputs, keras.layers.Dense(k, kernel_initializer=start)(inputs))
 
 
 SMALL = DIGITS.subset(np.arange(24)).with_inputs(DIGITS.inputs[:24, ::4, ::4])
@@ -492,6 +492,14 @@ def test_a_student_like_its_teacher_pays_nothing_to_it(tl):
     assert tl.distil(net, net, ROWS, weight=1.0, steps=1, batch_size=12).loss == pytest.approx(
         [0.0], abs=1e-6
     )
+
+
+def test_a_student_of_other_classes_and_another_loss_are_refused(tl):
+    net = linear_model(tl)
+    with pytest.raises(ValueError, match="model has 3 outputs, but train has 2 classes"):
+        tl.distil(linear_model(tl, k=3), net, ROWS, steps=1)
+    with pytest.raises(TypeError, match="loss"):
+        tl.distil(net, net, ROWS, steps=1, loss=lambda logits, labels: 0)
 
 
 def test_a_teacher_of_other_classes_is_refused_before_training(tl):

@@ -126,7 +126,7 @@ def test_a_teacher_is_asked_once_and_the_loss_finds_the_row_of_each_example():
 
     def make_loss(logits, labels):
         seen.append((logits, labels))
-        return "the loss"
+        return lambda outputs, rows: ("the loss", rows)
 
     history = methods.distil(
         diary.door(), make_loss, "pupil", "teacher", TRAIN, VALIDATION, device="cpu", steps=3
@@ -134,7 +134,10 @@ def test_a_teacher_is_asked_once_and_the_loss_finds_the_row_of_each_example():
     assert diary.told[0] == ("predict", "teacher", 50, "cpu")
     _, model, train, validation, options = diary.told[1]
     assert model == "pupil" and validation is VALIDATION
-    assert {"loss": "the loss", "device": "cpu", "steps": 3}.items() <= options.items()
+    assert {"device": "cpu", "steps": 3}.items() <= options.items()
+    assert options["loss"](np.zeros((2, 3)), "rows") == ("the loss", "rows")
+    with pytest.raises(ValueError, match="model has 4 outputs, but train has 3 classes"):
+        options["loss"](np.zeros((2, 4)), "rows")
     assert options["labels_are_classes"] is False
     np.testing.assert_array_equal(train.labels, np.arange(50))
     np.testing.assert_array_equal(train.inputs, TRAIN.inputs)

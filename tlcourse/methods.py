@@ -148,7 +148,7 @@ def distil(
     Raises
     ------
     ValueError
-        If the teacher has other classes.
+        If the teacher or the student has other classes.
     """
     check_training_data(train, validation, None)
     start = perf_counter()
@@ -162,9 +162,21 @@ def distil(
     # the loss has to know which example it sees, so examples are labelled by their row
     rows = np.arange(len(train))
     numbered = replace(train, labels=rows, class_names=tuple(map(str, rows)))
-    loss = make_loss(logits, train.labels)
-    fit_options |= {"loss": loss, "labels_are_classes": False, "device": device}
-    history = door.fit(student, numbered, validation, **fit_options)
+    compare = make_loss(logits, train.labels)
+
+    def loss(outputs, rows):
+        check_outputs(int(outputs.shape[-1]), train)
+        return compare(outputs, rows)
+
+    history = door.fit(
+        student,
+        numbered,
+        validation,
+        loss=loss,
+        labels_are_classes=False,
+        device=device,
+        **fit_options,
+    )
     history.seconds += teaching
     return history
 

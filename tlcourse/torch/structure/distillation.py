@@ -114,7 +114,7 @@ def distil(
     Raises
     ------
     ValueError
-        If temperature or weight is out of range, or the teacher has other classes.
+        If temperature or weight is out of range, or teacher or student has other classes.
 
     Examples
     --------
@@ -135,5 +135,6 @@ def distil(
             outputs, logits[rows], labels[rows], temperature=temperature, weight=weight
         )
 
-    fit_options |= {"device": device}
-    return methods.distil(DOOR, make_loss, student, teacher, train, validation, **fit_options)
+    return methods.distil(
+        DOOR, make_loss, student, teacher, train, validation, device=device, **fit_options
+    )
