@@ -6,6 +6,7 @@ from contextlib import closing
 import numpy as np
 import pytest
 
+from tlcourse import data
 from tlcourse.batches import (
     check_inputs,
     count_updates,
@@ -84,6 +85,8 @@ def test_inputs_are_images_or_rows_and_there_is_one():
     assert check_inputs([[1, 2]]).dtype == np.float32
     pixels = np.zeros((2, 4, 4, 3), dtype=np.uint8)
     assert check_inputs(pixels) is pixels
+    with pytest.raises(TypeError, match=r"inputs are a Domain; give .* such as domain.inputs"):
+        check_inputs(data.load("iris"))
     for shape in ((2,), (2, 3, 4), (0, 3), (0, 4, 4, 1)):
         with pytest.raises(ValueError, match="give at least one image"):
             check_inputs(np.zeros(shape))

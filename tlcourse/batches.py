@@ -133,6 +133,8 @@ def check_inputs(inputs: Any) -> Any:
 
     Raises
     ------
+    TypeError
+        If it is no array, such as a whole domain.
     ValueError
         If the shape is another one, or there is no example.
 
@@ -143,7 +145,13 @@ def check_inputs(inputs: Any) -> Any:
     (1, 2)
     """
     if not all(hasattr(inputs, name) for name in ("shape", "ndim", "dtype")):
-        inputs = np.asarray(inputs, dtype=np.float32)
+        try:
+            inputs = np.asarray(inputs, dtype=np.float32)
+        except (TypeError, ValueError) as error:
+            raise TypeError(
+                f"inputs are a {type(inputs).__name__}; give an array of images or rows, such as "
+                "domain.inputs."
+            ) from error
     if inputs.ndim not in (2, 4) or not len(inputs):
         raise ValueError(
             f"inputs have shape {tuple(inputs.shape)}; give at least one image (n, h, w, c) or row "

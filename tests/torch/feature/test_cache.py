@@ -13,6 +13,8 @@ from tlcourse.data import Domain, Pictures, domain, fetching, load
 from tlcourse.torch.feature import cache
 from tlcourse.torch.feature.cache import cached_features
 
+CPU = torch.device("cpu")
+
 
 @pytest.fixture
 def digits():
@@ -75,13 +77,20 @@ def test_any_change_that_matters_misses(digits, tmp_path, change):
 
 def test_large_inputs_are_hashed_to_the_last_row(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(domain, "_PIECE_BYTES", 3 * digits.inputs[0].nbytes)
-    keys = {cache._key(Counted(), digits.inputs)}
+    keys = {cache._key(Counted(), digits.inputs, CPU)}
     for row in (0, 2, 3, 48, 49):
         changed = digits.inputs.copy()
         changed[row, 0, 0, 0] += 0.5
-        keys.add(cache._key(Counted(), changed))
+        keys.add(cache._key(Counted(), changed, CPU))
     monkeypatch.undo()
-    assert len(keys) == 6 and cache._key(Counted(), digits.inputs) in keys
+    assert len(keys) == 6 and cache._key(Counted(), digits.inputs, CPU) in keys
+
+
+def test_each_kind_of_device_has_its_own_features(digits):
+    keys = {cache._key(Counted(), digits.inputs, torch.device(on)) for on in ("cpu", "cuda", "mps")}
+    assert len(keys) == 3
+    keys.add(cache._key(Counted(), digits.inputs, torch.device("cuda:1")))
+    assert len(keys) == 3
 
 
 def test_pictures_are_known_by_their_content(tmp_path):

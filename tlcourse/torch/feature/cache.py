@@ -15,13 +15,14 @@ Design choices
 
 import hashlib
 import os
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 from tqdm import tqdm
 
-from tlcourse.batches import in_turn
+from tlcourse.batches import fetch, in_turn
 from tlcourse.data import Domain, cache_dir
 from tlcourse.data.domain import content_of
 from tlcourse.data.fetching import is_writable, locked, user_cache_dir
@@ -91,12 +92,13 @@ def cached_features(
         raise ValueError(f"domain {domain.name!r} is empty; there are no features to compute.")
     folder = Path(folder) if folder is not None else _usual_folder()
     folder.mkdir(parents=True, exist_ok=True)
-    net.to(choose_device(device))
-    path = folder / f"{_key(net, domain.inputs)}.npy"
+    on = choose_device(device)
+    net.to(on)
+    path = folder / f"{_key(net, domain.inputs, on)}.npy"
     if not path.exists():
         with locked(path):
             if not path.exists():  # another process may have been faster
-                _compute(net, domain.inputs, path, batch_size, device, progress)
+                _compute(net, domain.inputs, path, batch_size, on, progress)
     return domain.with_inputs(np.load(path, mmap_mode="r"), name=f"{domain.name} features")
 
 
@@ -106,10 +108,10 @@ def _usual_folder():
     return shared if is_writable(shared) else user_cache_dir() / "features"
 
 
-def _key(net, inputs):
+def _key(net, inputs, device):
     """Hash what the features depend on."""
     digest = hashlib.sha256(fingerprint(net, inputs.shape[1:]).encode())
-    digest.update(f"{inputs.shape} {inputs.dtype}".encode())
+    digest.update(f"{inputs.shape} {inputs.dtype} {device.type}".encode())
     for piece in content_of(inputs):
         digest.update(piece)
     return digest.hexdigest()[:40]
@@ -122,9 +124,12 @@ def _compute(net, inputs, path, batch_size, device, progress):
         part, mode="w+", dtype=np.float32, shape=(len(inputs), net.feature_dim)
     )
     try:
-        with tqdm(total=len(inputs), disable=not progress, unit="example", desc="features") as bar:
-            for rows in in_turn(len(inputs), _BLOCK_ROWS if batch_size is None else batch_size):
-                block = inputs[rows]
+        parts = in_turn(len(inputs), _BLOCK_ROWS if batch_size is None else batch_size)
+        with (
+            tqdm(total=len(inputs), disable=not progress, unit="example", desc="features") as bar,
+            closing(fetch(inputs, parts)) as blocks,
+        ):
+            for rows, block in zip(parts, blocks, strict=True):
                 features[rows] = predict(net, block, batch_size=batch_size, device=device)
                 bar.update(len(block))
         features.flush()

@@ -3,7 +3,6 @@
 Design choices
 --------------
 - Everything but the recall is computed from inputs alone, so it may be used to choose a setting.
-- BatchNorm's own adaptation stands here too: it measures the target and trains nothing.
 """
 
 from dataclasses import dataclass
