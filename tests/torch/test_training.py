@@ -512,6 +512,27 @@ def test_bytes_are_pictures_divided_by_255():
     assert_allclose(tl.predict(nn.Identity(), counts), counts)
 
 
+class Keeps(nn.Module):
+    """A net that makes a tensor when it first runs, and keeps it."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.scale = nn.Linear(3, 2), None
+
+    def forward(self, rows):
+        """Map rows to logits."""
+        if self.scale is None:
+            self.scale = torch.ones(3)
+        return self.layer(rows) + (self.scale * self.layer.weight).sum()
+
+
+def test_a_net_that_has_predicted_can_be_trained_by_plain_pytorch():
+    net = Keeps()
+    tl.predict(net, np.ones((4, 3)), device="cpu")
+    net(torch.ones(4, 3)).sum().backward()
+    assert net.layer.weight.grad.abs().sum() > 0
+
+
 @pytest.mark.parametrize("wrong", [255 * random_images(2), 4 * random_images(2) - 2, [np.nan]])
 def test_pictures_outside_0_to_1_are_refused(wrong):
     images = np.broadcast_to(np.asarray(wrong, np.float32), (2, 32, 32, 1))

@@ -113,7 +113,8 @@ class Domain:
         Returns
         -------
         Domain
-            The same classes. Arrays are copies; `Pictures` share their memory.
+            The same classes. Arrays are copies, but for a slice, which shows the same memory;
+            `Pictures` share theirs.
         """
         if isinstance(self.inputs, Pictures):
             inputs = self.inputs.subset(indices)

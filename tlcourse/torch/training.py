@@ -235,7 +235,7 @@ def predict(
     outputs = []
     with (
         evaluating(model),
-        torch.inference_mode(),
+        torch.no_grad(),  # not inference_mode: what a net keeps from it could never be trained
         precision,
         closing(fetch(inputs, in_turn(len(inputs), size))) as batches,
     ):
