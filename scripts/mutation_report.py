@@ -43,7 +43,9 @@ def report(least):
         data.load()
         counts = Counter()
         for name, code in data.exit_code_by_key.items():
-            status, lines = status_by_exit_code[code], changed_lines(name, path)
+            # mutmut takes an error of pytest's own, 255, for a timeout: nothing was tested
+            status = "not run" if code == 255 else status_by_exit_code[code]
+            lines = changed_lines(name, path)
             counts[status] += 1
             others[status] += not changes_text_only(lines)
             if status not in CAUGHT:

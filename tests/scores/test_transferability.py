@@ -334,7 +334,7 @@ BAD_CALLS = [
 @pytest.mark.parametrize(
     "function, arguments, options, error, message",
     BAD_CALLS,
-    ids=[f"{call[0].__name__}: {call[4][:30]}" for call in BAD_CALLS],
+    ids=[f"{call[0].__name__}: {call[4][:30]}".replace("\\", "") for call in BAD_CALLS],
 )
 def test_bad_input_is_named(function, arguments, options, error, message):
     with pytest.raises(error, match=message):

@@ -671,7 +671,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("wrong", "error", "message"), BAD, ids=[message for *_, message in BAD])
+@pytest.mark.parametrize(
+    ("wrong", "error", "message"), BAD, ids=[message.replace("\\", "") for *_, message in BAD]
+)
 def test_bad_arguments_are_refused(wrong, error, message):
     arguments = {"model": perceptron(), "train": rows()} | wrong
     with pytest.raises(error, match=message):
