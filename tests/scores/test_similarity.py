@@ -197,7 +197,13 @@ BAD_CALLS = [
     (scores.linear_cka, (X * 0, X), {}, ValueError, "all rows of x are equal"),
     (scores.linear_cka, (NAN, X), {}, ValueError, "^x holds NaN"),
     (scores.linear_cka, (X, NAN), {}, ValueError, "^y holds NaN"),
-    (scores.mmd, (X, X[:, :2]), {}, ValueError, "x has 6 features and y 2"),
+    (
+        scores.mmd,
+        (X, X[:, :2]),
+        {},
+        ValueError,
+        "6 features and y 2; extract both with the same model.$",
+    ),
     (scores.mmd, (X, X), {"bandwidth": 0}, ValueError, "bandwidth is .*0.*> 0"),
     (scores.mmd, (X, X), {"bandwidth": []}, ValueError, "^bandwidth is empty; .* > 0, or None.$"),
     (scores.mmd, (X, X), {"bandwidth": "median"}, TypeError, "bandwidth is .*median"),
@@ -205,6 +211,7 @@ BAD_CALLS = [
     (scores.median_bandwidth, (X, X[:1]), {}, ValueError, "y has shape .* at least 2 rows"),
     (scores.coral_distance, (X[:1], X), {}, ValueError, "x has shape .* at least 2 rows"),
     (scores.coral_distance, (X, INF), {}, ValueError, "y holds NaN or infinity"),
+    (scores.proxy_a_distance, (X[:4], X), {"seed": 0}, ValueError, "x has .* at least 5 rows"),
     (scores.proxy_a_distance, (X, X[:4]), {"seed": 0}, ValueError, "y has .* at least 5 rows"),
     (scores.proxy_a_distance, (X, NAN), {"seed": 0}, ValueError, "y holds NaN"),
 ]

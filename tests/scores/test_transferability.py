@@ -254,6 +254,12 @@ def test_ranking_weights_are_a_softmax_of_the_scores():
         scores.rank_sources({"a": 1.0, "b": 2.0}).weights(0)
 
 
+def test_two_sources_are_enough_for_a_correlation():
+    for measured, expected in (({"a": 0.9, "b": 0.6}, 1), ({"a": 0.6, "b": 0.9}, -1)):
+        ranking = scores.rank_sources({"a": 2.0, "b": 1.0}, measured)
+        assert ranking.kendall == expected and ranking.spearman == pytest.approx(expected)
+
+
 def test_a_temperature_of_1_is_the_scores_own_unit():
     ranking = scores.rank_sources({"a": 1.0, "b": 0.0})
     shares = ranking.weights()
@@ -293,7 +299,13 @@ BAD_CALLS = [
     (scores.leep, (P[:5], Y), {}, ValueError, r"labels has shape \(12,\).*\(5,\)"),
     (scores.leep, (P * np.nan, Y), {}, ValueError, "source_probabilities holds NaN .* 12 of 12"),
     (scores.leep, (np.log(P), Y), {}, ValueError, "source_probabilities.*apply a softmax"),
-    (scores.leep, (P / 2, Y), {}, ValueError, "source_probabilities.*sum to 1"),
+    (
+        scores.leep,
+        (P / 2, Y),
+        {},
+        ValueError,
+        "^source_probabilities.*sum to 1 in each row; they span \\[",
+    ),
     (scores.leep, (P, Y * 0.5), {}, TypeError, "labels has dtype float64; give integer"),
     (scores.leep, (P, Y - 1), {}, ValueError, "labels holds -1; class indices start at 0"),
     (scores.leep, (P, Y * 0 + 3), {}, ValueError, r"labels holds 1 class only, \[3\]"),
@@ -315,10 +327,20 @@ BAD_CALLS = [
     (scores.logme, (X, Y == 0), {}, TypeError, "labels has dtype bool"),
     (scores.logme, (X, Y * 0), {}, ValueError, "labels holds 1 class only"),
     (scores.logme, (X, np.ones(12)), {}, ValueError, r"labels are constant in columns \[0\]"),
+    (scores.h_score, (X, Y[:5]), {}, ValueError, r"labels has shape \(5,\).*\(12,\)"),
+    (scores.logme, (X, Y[:5]), {}, ValueError, r"labels has shape \(5,\).*\(12,\)"),
+    (
+        scores.logme,
+        (X, np.c_[X[:, 0], Y * 0.0]),
+        {},
+        ValueError,
+        r"constant in columns \[1\]; drop",
+    ),
     (scores.logme, (X, P[:5]), {}, ValueError, "labels have 5 rows; 12 rows"),
     (scores.logme, (X, P * np.nan), {}, ValueError, "labels holds NaN"),
     # Ranking
     (scores.rank_sources, ([0.1, 0.2],), {}, TypeError, "scores is a list; give a dict"),
+    (scores.rank_sources, ({"a": 1.0, "b": 2.0}, {"a": 1.0}), {}, ValueError, "^measured has 1"),
     (scores.rank_sources, ({"a": 1.0},), {}, ValueError, "scores has 1 entries"),
     (scores.rank_sources, ({"a": 1.0, "b": np.nan},), {}, ValueError, r"scores\['b'\] is nan"),
     (
@@ -326,7 +348,7 @@ BAD_CALLS = [
         ({"a": 1.0, "b": 2.0}, {"a": 1.0, "c": 2.0}),
         {},
         ValueError,
-        r"measured names \['a', 'c'\], but scores names \['a', 'b'\]",
+        r"\['a', 'c'\], but scores names \['a', 'b'\]; give one measurement for each source.$",
     ),
 ]
 

@@ -219,7 +219,7 @@ def test_what_is_not_said_is_what_the_documentation_says():
     finals = []
     for options in ({}, said):
         model = perceptron()
-        history = tl.fit(model, rows(), device="cpu", **options)
+        history = tl.fit(model, rows(33), device="cpu", **options)
         finals.append(torch.cat([p.detach().flatten() for p in model.parameters()]))
         assert history.steps == 40
     assert torch.equal(*finals)
@@ -256,6 +256,11 @@ def test_the_history_knows_device_and_seconds_and_the_bar_the_updates(monkeypatc
     history = tl.fit(perceptron(), rows(), steps=3, device="cpu", progress=True)
     assert "3/3 [" in (bar := capsys.readouterr().err)
     assert f"loss={history.loss[-1]:.3f}" in bar
+
+
+def test_only_what_learns_is_counted():
+    history = tl.fit(tl.freeze(perceptron(), "0"), rows(), steps=1, device="cpu")
+    assert history.trained_parameters == 16 + 8 * 3 + 3
 
 
 def test_each_epoch_trains_in_training_mode_although_validation_is_not():
@@ -490,9 +495,12 @@ def test_large_pictures_come_in_small_batches(n, size, channels, batches):
     many = np.broadcast_to(image, (n, size, size, channels))  # takes the memory of one
     tl.predict(net, many, device="cpu")
     assert [shape[0] for shape in net.shapes] == batches
-    net.shapes.clear()
-    tl.predict(net, many[:2], batch_size=2, device="cpu")
-    assert [shape[0] for shape in net.shapes] == [2]  # what is asked for comes first
+    for verb in (tl.predict, tl.extract_features):
+        net.shapes.clear()
+        verb(net, many[:2], batch_size=2, device="cpu")
+        assert [shape[0] for shape in net.shapes] == [2]  # what is asked for comes first
+        with pytest.raises(ValueError, match="batch_size is 0"):
+            verb(net, many[:2], batch_size=0)
 
 
 def test_small_pictures_that_the_net_enlarges_come_in_small_batches_too():
@@ -604,6 +612,9 @@ def test_training_in_mixed_precision_scales_the_loss_and_keeps_the_weights_in_32
         finals.append(history.loss[-1])
         assert {p.dtype for p in model.parameters()} == {torch.float32}
     assert set(seen) == {torch.float32, torch.bfloat16}
+    seen.clear()
+    tl.fit(model, rows(), steps=1)  # model has the hook; 32 bits unless asked otherwise
+    assert set(seen) == {torch.float32}
     assert finals[0] != finals[1]
     assert finals[1] == pytest.approx(finals[0], rel=0.1)
 
@@ -647,6 +658,29 @@ def test_a_tensor_has_the_numbers_in_the_nets_order_of_axes():
     assert labels.tolist() == [0, 1] and labels.dtype == torch.int64
 
 
+def test_a_gpu_takes_more_pictures_at_once():
+    sizes = [
+        training._usual_batch_size(nn.Identity(), (448, 448, 3), torch.device(kind))
+        for kind in ("cpu", "cuda")
+    ]
+    assert sizes == [4, 66]
+
+
+def test_pictures_of_another_shape_are_refused_in_plain_words():
+    message = (
+        r"inputs of shape \(n, 1, 5, 5\): .*\. Give inputs of the shape that it was made for.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        tl.predict(nn.Conv2d(3, 4, 3), random_images(2, size=5), device="cpu")
+
+
+def test_what_is_evaluated_and_how_patient_is_checked_by_name():
+    with pytest.raises(TypeError, match="^domain is a int"):
+        tl.evaluate(perceptron(), 3)
+    with pytest.raises(ValueError, match="^patience is 0"):
+        tl.fit(perceptron(), rows(), rows(), patience=0)
+
+
 def test_a_cycle_of_one_update_is_one_of_two_as_pytorch_needs():
     model = nn.Linear(1, 1)
     one, two = (make_optimiser(model, 0.1, 0.0, steps)[1] for steps in (1, 2))
@@ -665,7 +699,7 @@ BAD = [
     ({"train": 3}, TypeError, "train is a int; give a tlcourse.data.Domain"),
     ({"validation": 3}, TypeError, "validation is a int"),
     ({"train": rows().subset([])}, ValueError, "train has no examples"),
-    ({"model": len}, TypeError, "give a torch.nn.Module"),
+    ({"model": len}, TypeError, "model is a builtin_function_or_method; give a"),
     ({"model": tl.freeze(perceptron(), "*")}, ValueError, "all are frozen; unfreeze some first"),
     ({"device": "quantum"}, ValueError, "device is 'quantum', which cannot be used here"),
 ]

@@ -367,6 +367,18 @@ def test_five_hundred_updates_of_64_are_usual_and_the_global_random_state_stays(
     assert torch.equal(torch.get_rng_state(), state)
 
 
+def test_the_usual_updates_are_made_and_shown_on_request(capsys):
+    source, target = rows(65, 0), rows(65, 1)
+    nets = [tl.TransferModel(Columns(0), 3) for _ in range(2)]
+    history = tl.adapt(nets[0], source, target.inputs, method="deep-coral")
+    assert history.steps == 500 and capsys.readouterr().err == ""
+    said = {"steps": 500, "batch_size": 64, "progress": True}
+    tl.adapt(nets[1], source, target.inputs, method="deep-coral", **said)
+    assert all(torch.equal(*p) for p in zip(*(net.parameters() for net in nets), strict=True))
+    bar = capsys.readouterr().err
+    assert "500/500" in bar and "step/s" in bar
+
+
 @pytest.mark.parametrize("method", ["deep-coral", "dan", "dann"])
 def test_collapsed_features_are_called_by_their_name(method):
     net = tl.TransferModel(Columns(0), 3)
