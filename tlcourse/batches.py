@@ -12,7 +12,7 @@ Design choices
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -90,6 +90,38 @@ def endless_batches(
     """
     while True:
         yield from np.array_split(order.permutation(examples), -(-examples // batch_size))
+
+
+def task_batches(
+    trains: Mapping[str, Sized], batch_size: int, seed: int
+) -> dict[str, Iterator[np.ndarray]]:
+    """Give each of several tasks its own endless batches, in an order of its own.
+
+    Parameters
+    ----------
+    trains : dict of str to sized
+        The training set of each task.
+    batch_size : int
+        Largest number of examples of a task in a batch.
+    seed : int
+        Seed of all orders; a task's place in the dict tells its order from the others'.
+
+    Returns
+    -------
+    dict of str to iterator of ndarray of int64
+        See `endless_batches`.
+
+    Examples
+    --------
+    >>> from tlcourse.batches import task_batches
+    >>> streams = task_batches({"digits": range(4), "letters": range(6)}, 4, seed=0)
+    >>> {task: len(next(batches)) for task, batches in streams.items()}
+    {'digits': 4, 'letters': 3}
+    """
+    return {
+        task: endless_batches(len(train), batch_size, np.random.default_rng([seed, row]))
+        for row, (task, train) in enumerate(trains.items())
+    }
 
 
 def usual_batch_size(numbers: int, *, on_gpu: bool = False) -> int:

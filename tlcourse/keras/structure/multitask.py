@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.batches import endless_batches, to_float
+from tlcourse.batches import task_batches, to_float
 from tlcourse.checks import check_counts
 from tlcourse.data import Domain
 from tlcourse.history import DivergedError, History
@@ -143,10 +143,7 @@ def fit_jointly(
     check_counts(steps=steps, batch_size=batch_size)
     classes = {task: model.head.units for task, model in trunk.tasks.items()}
     weights = check_tasks(classes, trains, weights)
-    streams = {
-        task: endless_batches(len(domain), batch_size, np.random.default_rng([seed, row]))
-        for row, (task, domain) in enumerate(trains.items())
-    }
+    streams = task_batches(trains, batch_size, seed)
 
     def compute_loss(*batch):
         pairs = zip(trains, batch[::2], batch[1::2], strict=True)

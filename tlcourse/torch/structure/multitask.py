@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tlcourse.batches import endless_batches
+from tlcourse.batches import task_batches
 from tlcourse.checks import check_counts
 from tlcourse.data import Domain
 from tlcourse.history import DivergedError, History
@@ -144,10 +144,7 @@ def fit_jointly(
     trunk.to(on).train()
     optimiser, schedule = make_optimiser(trunk, lr, weight_decay, steps)
     history = History(trained_parameters=count_parameters(trunk, trainable=True), device=str(on))
-    streams = {
-        task: endless_batches(len(domain), batch_size, np.random.default_rng([seed, row]))
-        for row, (task, domain) in enumerate(trains.items())
-    }
+    streams = task_batches(trains, batch_size, seed)
     losses, start = [], perf_counter()
     with seeded(seed, on):
         for _ in range(steps):
