@@ -1,4 +1,4 @@
-"""Chapter 13's checks turn stubs and the usual wrong answers away."""
+"""Chapter 15's checks turn stubs and the usual wrong answers away."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Chapter 8's checks turn stubs and the usual wrong answers away."""
+"""Chapter 9's checks turn stubs and the usual wrong answers away."""
 
 import numpy as np
 import pytest

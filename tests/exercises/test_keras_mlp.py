@@ -1,4 +1,4 @@
-"""Chapter 7's checks turn stubs and the usual wrong answers away."""
+"""Chapter 8's checks turn stubs and the usual wrong answers away."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Chapter 14's checks turn stubs and the usual wrong answers away."""
+"""Chapter 16's checks turn stubs and the usual wrong answers away."""
 
 import numpy as np
 import pytest

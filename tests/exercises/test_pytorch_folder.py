@@ -1,4 +1,4 @@
-"""Chapter 11's checks turn stubs and the usual wrong answers away."""
+"""Chapter 12's checks turn stubs and the usual wrong answers away."""
 
 import numpy as np
 import pytest

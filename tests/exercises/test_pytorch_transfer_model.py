@@ -1,4 +1,4 @@
-"""Chapter 10's checks turn stubs and the usual wrong answers away."""
+"""Chapter 11's checks turn stubs and the usual wrong answers away."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Checks of chapter 15's exercises: finds of a detector, the pull to a source, overlapping texts.
+"""Checks of chapter 17's exercises: finds of a detector, the pull to a source, overlapping texts.
 
 Design choices
 --------------

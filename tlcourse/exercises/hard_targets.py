@@ -1,4 +1,4 @@
-"""Checks of chapter 13's exercises: adjusted logits, small losses, balanced accuracy.
+"""Checks of chapter 15's exercises: adjusted logits, small losses, balanced accuracy.
 
 Design choices
 --------------

@@ -1,4 +1,4 @@
-"""Checks of chapter 8's exercises: fair splits and simple rivals.
+"""Checks of chapter 9's exercises: fair splits and simple rivals.
 
 Design choices
 --------------

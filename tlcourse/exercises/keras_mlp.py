@@ -1,4 +1,4 @@
-"""Checks of chapter 7's exercises: a loss in two forms, and the frame of a picture.
+"""Checks of chapter 8's exercises: a loss in two forms, and the frame of a picture.
 
 Design choices
 --------------

@@ -1,4 +1,4 @@
-"""Checks of chapter 9's exercises: sizes of heads, preprocessing, and the sign of a step.
+"""Checks of chapter 10's exercises: sizes of heads, preprocessing, and the sign of a step.
 
 Design choices
 --------------

@@ -1,4 +1,4 @@
-"""Checks of chapter 14's exercises: calibration, temperature, neighbours.
+"""Checks of chapter 16's exercises: calibration, temperature, neighbours.
 
 Design choices
 --------------

@@ -1,4 +1,4 @@
-"""Checks of chapter 11's exercises: leaks, recall, and confident mistakes.
+"""Checks of chapter 12's exercises: leaks, recall, and confident mistakes.
 
 Design choices
 --------------

@@ -1,4 +1,4 @@
-"""Checks of chapter 10's exercises: shapes, new heads, and what was copied.
+"""Checks of chapter 11's exercises: shapes, new heads, and what was copied.
 
 Design choices
 --------------

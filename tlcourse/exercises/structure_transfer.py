@@ -1,4 +1,4 @@
-"""Checks of chapter 6's exercises: growing, pruning and teaching.
+"""Checks of chapter 7's exercises: growing, pruning and teaching.
 
 Design choices
 --------------

@@ -1,4 +1,4 @@
-"""Checks of chapter 12's exercises: NCE, LEEP, regret.
+"""Checks of chapter 13's exercises: NCE, LEEP, regret.
 
 Design choices
 --------------

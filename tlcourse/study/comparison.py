@@ -57,7 +57,7 @@ def transfer_gain(
     References
     ----------
     .. [1] B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, Chapman & Hall, 1993,
-       chapter 13.
+       chapter 15.
 
     Examples
     --------
