@@ -3,9 +3,8 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
-from tlcourse.study import crossover, hurts, summary, transfer_gain
+from tlcourse.study import crossover, finished, hurts, summary, transfer_gain
 
 
 def paired(**differences):
@@ -19,34 +18,60 @@ def paired(**differences):
     return pd.DataFrame(rows, columns=["strategy", "budget", "seed", "accuracy"])
 
 
-def test_the_interval_is_scipys_of_ten_thousand_resamples_from_seed_0():
-    draws = np.random.default_rng(3).normal(size=20)
-    expected = stats.bootstrap(
-        (draws,),
-        np.mean,
-        n_resamples=10_000,
-        confidence_level=0.95,
-        method="percentile",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+def test_the_interval_is_students_by_the_textbooks_formula():
+    draws = np.random.default_rng(3).normal(size=5)
+    half = 2.776445 * draws.std(ddof=1) / np.sqrt(5)  # the table's t for 4 degrees of freedom
     gain = transfer_gain(paired(n5=draws), "a", "b")
     assert gain.columns.tolist() == [
         *("strategy", "baseline", "budget", "gain", "low", "high", "n", "wins")
     ]
     row = gain.loc[0].tolist()
-    assert row[:3] == ["a", "b", 5] and row[6:] == [20, (draws > 0).sum()]
-    np.testing.assert_allclose(row[3:6], [draws.mean(), *expected], rtol=1e-9)
+    assert row[:3] == ["a", "b", 5] and row[6:] == [5, (draws > 0).sum()]
+    middle = draws.mean()
+    np.testing.assert_allclose(row[3:6], [middle, middle - half, middle + half], rtol=1e-6)
 
 
-def test_resamples_seed_and_confidence_reach_the_bootstrap():
-    table = paired(n5=np.random.default_rng(0).normal(size=12))
+def test_the_interval_covers_the_mean_as_often_as_it_says():
+    draws = np.random.default_rng(0).normal(size=(2000, 5))
+    table = paired(**{f"n{i + 1}": row for i, row in enumerate(draws)})
+    gain = transfer_gain(table, "a", "b")
+    covered = ((gain["low"] < 0) & (gain["high"] > 0)).mean()
+    assert abs(covered - 0.95) < 0.015  # the bootstrap: 0.84
 
-    def width(**options):
-        gain = transfer_gain(table, "a", "b", **options)
-        return float(gain["high"][0] - gain["low"][0])
 
-    assert width(confidence=0.5) < width() < width(confidence=0.999)
-    assert width(seed=1) != width() and width(resamples=100) != width()
+def test_many_questions_are_judged_more_strictly():
+    """One draw in a hundred worlds without harm may be listed, however many budgets there are."""
+    draws = np.random.default_rng(0).normal(size=(300, 20, 4))
+    found = sum(
+        len(hurts(paired(**{f"n{i + 1}": row for i, row in enumerate(world)}), "a", "b")) > 0
+        for world in draws
+    )
+    assert found < 300 * 0.05  # without correction, 40 % of the worlds
+    table = paired(n1=[-0.30, -0.20, -0.25, -0.15])
+    assert hurts(table, "a", "b")["comparisons"].tolist() == [1]
+    assert hurts(table, "a", "b", comparisons=20).empty
+
+
+def test_finished_means_that_twice_the_updates_change_less_than_the_spread():
+    table = paired(n1=[0.0, 0.5], n2=[0.0, 0.5])
+    doubled = table[table["strategy"] == "a"].copy()
+    doubled["accuracy"] += np.where(doubled["budget"] == 1, 0.353, -0.354)  # spread: 0.5 / sqrt(2)
+    rows = finished(table, doubled)
+    assert rows["strategy"].tolist() == ["a", "a"] and rows["budget"].tolist() == [1, 2]
+    assert rows["finished"].tolist() == [True, False]
+    np.testing.assert_allclose(rows["change"], [0.353, -0.354])
+    np.testing.assert_allclose(rows["doubled"] - rows["accuracy"], rows["change"])
+    np.testing.assert_allclose(rows["spread"], 0.5 / np.sqrt(2))
+
+
+def test_finished_needs_the_same_draws_twice():
+    table = paired(n1=[0.0, 0.5])
+    with pytest.raises(ValueError, match="'a' at budget 1 has 1 draws in both tables"):
+        finished(table, table[(table["strategy"] == "a") & (table["seed"] == 0)])
+    with pytest.raises(ValueError, match="'c' at budget 1 has 0 draws"):
+        finished(table, table.assign(strategy="c", seed=table.index))
+    with pytest.raises(ValueError, match=r"lacks \['accuracy'\]"):
+        finished(table, table.drop(columns="accuracy"))
 
 
 def test_a_tie_is_no_win_and_equal_gains_have_a_point_for_an_interval():
@@ -55,7 +80,7 @@ def test_a_tie_is_no_win_and_equal_gains_have_a_point_for_an_interval():
     assert gain.loc[0, "low"] < gain.loc[0, "gain"] < gain.loc[0, "high"]
     assert gain.loc[1, ["low", "gain", "high"]].tolist() == [0.5, 0.5, 0.5]
     wide = transfer_gain(paired(n1=[0.0, 1.0]), "a", "b")  # a span of exactly 1 is no point
-    assert (wide["low"][0], wide["high"][0]) == (0, 1)
+    assert wide["low"][0] < 0 and wide["high"][0] > 1
 
 
 def test_two_draws_have_an_interval_and_one_has_none():
@@ -77,7 +102,9 @@ def test_verdicts_take_the_confidence_that_is_asked_for():
     assert crossover(table, "a", "b", confidence=0.999) == 2
     harm = hurts(table, "a", "b", confidence=0.5)
     assert harm["budget"].tolist() == [9] and harm.index.tolist() == [0]
-    assert harm.columns.equals(transfer_gain(table, "a", "b").columns)
+    assert harm.columns.tolist() == [*transfer_gain(table, "a", "b").columns, "comparisons"]
+    with pytest.raises(ValueError, match="comparisons is 1, but 2 budgets are compared"):
+        hurts(table, "a", "b", comparisons=1)
     assert hurts(table, "a", "b", confidence=0.999).empty
 
 
@@ -100,7 +127,6 @@ def test_the_summary_is_written_for_reading():
     [
         (paired(n1=[0, 1]), {"confidence": 0}, "confidence is 0; it must lie between 0 and 1"),
         (paired(n1=[0, 1]), {"confidence": 1}, "confidence is 1;"),
-        (paired(n1=[0, 1]), {"resamples": 0}, "resamples is 0"),
         (
             paired(n1=[0, np.nan]),
             {},

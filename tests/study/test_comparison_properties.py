@@ -36,7 +36,7 @@ draws = st.builds(Draws, st.integers(0, 2**32 - 1), st.integers(1, 4), st.intege
 
 
 def gain(table, strategy="a", baseline="b"):
-    return transfer_gain(table, strategy, baseline, resamples=200)
+    return transfer_gain(table, strategy, baseline)
 
 
 def numbers(table):
@@ -75,7 +75,8 @@ def test_luck_that_only_one_has_does_not_cancel():
 
 @few
 @given(draws)
-def test_the_interval_holds_the_gain_and_lies_within_the_differences(case):
+def test_the_interval_lies_around_the_gain_and_shrinks_when_less_sure(case):
+    narrow = transfer_gain(case.table(), "a", "b", confidence=0.5)
     for i, row in enumerate(gain(case.table()).itertuples()):
         differences = case.a[i] - case.b[i]
         assert row.gain == pytest.approx(differences.mean()) and row.n == len(differences)
@@ -83,7 +84,8 @@ def test_the_interval_holds_the_gain_and_lies_within_the_differences(case):
         if len(differences) == 1:
             assert np.isnan(row.low) and np.isnan(row.high)
         else:
-            assert differences.min() - 1e-12 <= row.low <= row.high <= differences.max() + 1e-12
+            assert (row.low + row.high) / 2 == pytest.approx(row.gain)
+            assert row.low < narrow["low"][i] <= row.gain <= narrow["high"][i] < row.high
 
 
 @few
@@ -91,7 +93,8 @@ def test_the_interval_holds_the_gain_and_lies_within_the_differences(case):
 def test_verdicts_are_what_the_intervals_say(case):
     table = case.table()
     intervals = transfer_gain(table, "a", "b")
-    harmed = intervals.loc[intervals["high"] < 0, "budget"].tolist()
+    together = transfer_gain(table, "a", "b", confidence=1 - 0.05 / len(intervals))
+    harmed = together.loc[together["high"] < 0, "budget"].tolist()
     assert hurts(table, "a", "b")["budget"].tolist() == harmed
     unclear = intervals.loc[~(intervals["low"] > 0), "budget"].tolist()
     assert crossover(table, "a", "b") == (min(unclear) if unclear else None)

@@ -3,7 +3,7 @@
 The map
 -------
 ``experiment``  run every strategy at every budget on every draw: `study`, `Fitted`, `View`
-``comparison``  what the table says: gain, harm, crossover, summary
+``comparison``  what the table says: gain, harm, crossover, finished runs, summary
 ``store``       finished trials on disk, so that a study can be stopped and resumed
 
 Design choices
@@ -13,10 +13,17 @@ Design choices
 - All strategies meet the same draws: one split for each budget and seed. So differences between
   two strategies are paired, and most of the luck of the draw cancels.
 - Every finished trial is one line on disk. What was measured once is not measured again.
-- Intervals come from the bootstrap over draws; what they do not cover stands beside them.
+- Intervals are Student's, of the paired differences; what they do not cover stands beside them.
 """
 
-from tlcourse.study.comparison import crossover, hurts, require_columns, summary, transfer_gain
+from tlcourse.study.comparison import (
+    crossover,
+    finished,
+    hurts,
+    require_columns,
+    summary,
+    transfer_gain,
+)
 from tlcourse.study.experiment import Fitted, TrialError, View, study
 
 __all__ = [
@@ -24,6 +31,7 @@ __all__ = [
     "TrialError",
     "View",
     "crossover",
+    "finished",
     "hurts",
     "require_columns",
     "study",

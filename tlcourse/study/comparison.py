@@ -4,6 +4,9 @@ Design choices
 --------------
 - Two strategies are compared draw by draw, since both met the same splits.
 - No verdict without its evidence: harm is reported as the rows that show it.
+- One measure of spread: the standard deviation over the draws, with n - 1 below the line.
+- Student's interval, not the bootstrap: from 5 draws a bootstrap interval of 95 % covers the mean
+  in about 84 % of cases.
 """
 
 import numpy as np
@@ -15,19 +18,14 @@ from tlcourse.study.store import KEY
 
 
 def transfer_gain(
-    table: pd.DataFrame,
-    strategy: str,
-    baseline: str,
-    *,
-    confidence: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    table: pd.DataFrame, strategy: str, baseline: str, *, confidence: float = 0.95
 ) -> pd.DataFrame:
     """Gain in test accuracy of one strategy over another, paired by draw, for each budget.
 
-    The interval is the percentile bootstrap interval of the mean difference [1]_, resampled over
-    the draws. It is narrow for few draws: with 5 draws of a normal variable, a nominal 95 %
-    interval covers the true mean in about 84 % of cases, with 10 in about 90 %.
+    The interval is Student's for the mean of the paired differences [1]_. For normally
+    distributed differences it covers the true mean as often as it says, however few the draws;
+    the price is width: with 3 draws it is 4.3 standard errors to each side, with 5 draws 2.8,
+    with many 2.0.
 
     Parameters
     ----------
@@ -37,10 +35,6 @@ def transfer_gain(
         Names in ``table["strategy"]``.
     confidence : float
         Level of the interval, between 0 and 1.
-    resamples : int
-        Number of bootstrap resamples.
-    seed : int
-        Seed of the resampling.
 
     Returns
     -------
@@ -56,8 +50,7 @@ def transfer_gain(
 
     References
     ----------
-    .. [1] B. Efron and R. J. Tibshirani, An Introduction to the Bootstrap, Chapman & Hall, 1993,
-       chapter 15.
+    .. [1] Student, The Probable Error of a Mean, Biometrika 6, 1908.
 
     Examples
     --------
@@ -71,42 +64,36 @@ def transfer_gain(
     ... })
     >>> gain = transfer_gain(table, "tuned", "scratch")
     >>> gain[["budget", "gain", "low", "high", "n", "wins"]].round(3).to_dict("records")
-    [{'budget': 1, 'gain': 0.25, 'low': 0.2, 'high': 0.3, 'n': 2, 'wins': 2}]
+    [{'budget': 1, 'gain': 0.25, 'low': -0.385, 'high': 0.885, 'n': 2, 'wins': 2}]
     """
     if not 0 < confidence < 1:
         raise ValueError(f"confidence is {confidence!r}; it must lie between 0 and 1.")
-    check_integer("resamples", resamples)
     differences = _paired_differences(table, strategy, baseline)
     gains = []
     for budget, sample in differences.groupby(level="budget"):
         sample = sample.to_numpy()
-        low, high = _interval(sample, confidence, resamples, seed)
-        gains.append(
-            (
-                strategy,
-                baseline,
-                budget,
-                sample.mean(),
-                low,
-                high,
-                len(sample),
-                int((sample > 0).sum()),
-            )
-        )
+        interval = _interval(sample, confidence)
+        wins = int((sample > 0).sum())
+        gains.append((strategy, baseline, budget, sample.mean(), *interval, len(sample), wins))
     columns = ["strategy", "baseline", "budget", "gain", "low", "high", "n", "wins"]
     return pd.DataFrame(gains, columns=columns)
 
 
 def hurts(
-    table: pd.DataFrame, strategy: str, baseline: str, *, confidence: float = 0.95
+    table: pd.DataFrame,
+    strategy: str,
+    baseline: str,
+    *,
+    confidence: float = 0.95,
+    comparisons: int | None = None,
 ) -> pd.DataFrame:
     """Find negative transfer: budgets at which a strategy is worse than the baseline.
 
-    A budget is listed when the whole interval of `transfer_gain` lies below zero. Then the loss
-    is larger than the luck of drawing these training sets explains. That says nothing about other
-    source models, other targets or better-tuned settings; and an empty result is no proof of
-    harmlessness, as few draws give little power. Each budget is judged on its own: among many,
-    some may be listed by chance.
+    Who looks at twenty intervals of 95 % finds one beyond zero by luck. So each budget is judged
+    at a level of ``1 - (1 - confidence) / comparisons`` (Bonferroni): the chance that any is
+    listed by luck is then at most ``1 - confidence``. That says nothing about other source
+    models, other targets or better-tuned settings; and an empty result is no proof of
+    harmlessness, as few draws give little power.
 
     Parameters
     ----------
@@ -115,28 +102,45 @@ def hurts(
     strategy, baseline : str
         Names in ``table["strategy"]``.
     confidence : float
-        Level of the interval, between 0 and 1.
+        Level of the whole search, between 0 and 1.
+    comparisons : int, optional
+        How many questions are asked in all; by default, one for each budget. Give more when
+        several strategies are searched.
 
     Returns
     -------
     pandas.DataFrame
-        The rows of `transfer_gain` with ``high < 0``; empty where nothing speaks for harm.
+        The rows of `transfer_gain` with ``high < 0`` at that level, with a column
+        ``comparisons``; empty where nothing speaks for harm.
+
+    Raises
+    ------
+    ValueError
+        As `transfer_gain`; or if ``comparisons`` is smaller than the number of budgets.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from tlcourse.study import hurts
     >>> table = pd.DataFrame({
-    ...     "strategy": ["scratch", "scratch", "tuned", "tuned"],
-    ...     "budget": [1, 1, 1, 1],
-    ...     "seed": [0, 1, 0, 1],
-    ...     "accuracy": [0.4, 0.3, 0.7, 0.5],
+    ...     "strategy": ["scratch", "scratch", "scratch", "tuned", "tuned", "tuned"],
+    ...     "budget": [1, 1, 1, 1, 1, 1],
+    ...     "seed": [0, 1, 2, 0, 1, 2],
+    ...     "accuracy": [0.4, 0.3, 0.3, 0.7, 0.6, 0.5],
     ... })
     >>> hurts(table, "scratch", "tuned")["budget"].tolist()
     [1]
     """
-    gain = transfer_gain(table, strategy, baseline, confidence=confidence)
-    return gain[gain["high"] < 0].reset_index(drop=True)
+    budgets = len(transfer_gain(table, strategy, baseline, confidence=confidence))
+    comparisons = budgets if comparisons is None else comparisons
+    check_integer("comparisons", comparisons)
+    if comparisons < budgets:
+        raise ValueError(
+            f"comparisons is {comparisons}, but {budgets} budgets are compared; count them all."
+        )
+    level = 1 - (1 - confidence) / comparisons
+    gain = transfer_gain(table, strategy, baseline, confidence=level)
+    return gain[gain["high"] < 0].assign(comparisons=comparisons).reset_index(drop=True)
 
 
 def crossover(
@@ -167,7 +171,7 @@ def crossover(
     ...     "strategy": ["scratch", "scratch", "tuned", "tuned"],
     ...     "budget": [1, 1, 1, 1],
     ...     "seed": [0, 1, 0, 1],
-    ...     "accuracy": [0.4, 0.3, 0.7, 0.5],
+    ...     "accuracy": [0.4, 0.3, 0.7, 0.61],
     ... })
     >>> crossover(table, "tuned", "scratch") is None
     True
@@ -175,6 +179,63 @@ def crossover(
     gain = transfer_gain(table, strategy, baseline, confidence=confidence)
     unclear = gain.loc[~(gain["low"] > 0), "budget"]
     return None if unclear.empty else int(unclear.min())
+
+
+def finished(table: pd.DataFrame, doubled: pd.DataFrame) -> pd.DataFrame:
+    """Say whether runs were long enough, so that twice the training changes little.
+
+    A strategy counts as finished at a budget when twice the updates change its mean accuracy by
+    less than the spread, which is the standard deviation over the draws. A baseline that is not
+    finished makes every rival look good.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Result of `study`.
+    doubled : pandas.DataFrame
+        Result of the same study, strategies under the same names, with twice the updates. It may
+        hold fewer strategies and budgets.
+
+    Returns
+    -------
+    pandas.DataFrame
+        A row for each strategy and budget of ``doubled``: ``strategy``, ``budget``,
+        ``accuracy``, ``doubled`` (means over the draws that both have), ``change`` (their
+        difference), ``spread`` (sample standard deviation in ``table``), ``finished``.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, or a strategy and budget of ``doubled`` has fewer than two draws
+        in common with ``table``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from tlcourse.study import finished
+    >>> table = pd.DataFrame({
+    ...     "strategy": "scratch", "budget": 1, "seed": [0, 1], "accuracy": [0.4, 0.3],
+    ... })
+    >>> finished(table, table.assign(accuracy=[0.5, 0.48])).round(2).to_dict("records")
+    [{'strategy': 'scratch', 'budget': 1, 'accuracy': 0.35, 'doubled': 0.49, 'change': 0.14, \
+'spread': 0.07, 'finished': False}]
+    """
+    for one in (table, doubled):
+        require_columns(one, *KEY, "accuracy")
+    both = table.merge(doubled, on=list(KEY), suffixes=("", "_doubled"), validate="one_to_one")
+    rows = []
+    for (strategy, budget), _ in doubled.groupby(["strategy", "budget"], sort=False):
+        pairs = both[(both["strategy"] == strategy) & (both["budget"] == budget)]
+        if len(pairs) < 2:
+            raise ValueError(
+                f"{strategy!r} at budget {budget} has {len(pairs)} draws in both tables; measure "
+                "at least two, under the same name and seeds."
+            )
+        once, twice = pairs["accuracy"].mean(), pairs["accuracy_doubled"].mean()
+        change, spread = twice - once, pairs["accuracy"].std()
+        rows.append((strategy, budget, once, twice, change, spread, bool(abs(change) < spread)))
+    columns = ["strategy", "budget", "accuracy", "doubled", "change", "spread", "finished"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def summary(table: pd.DataFrame, column: str = "accuracy", *, decimals: int = 2) -> pd.DataFrame:
@@ -285,20 +346,10 @@ def _paired_differences(table: pd.DataFrame, strategy: str, baseline: str) -> pd
     return differences
 
 
-def _interval(
-    sample: np.ndarray, confidence: float, resamples: int, seed: int
-) -> tuple[float, float]:
-    """Bootstrap the mean of a sample; a constant sample has a point, a single value nothing."""
+def _interval(sample: np.ndarray, confidence: float) -> tuple[float, float]:
+    """Return Student's interval; a constant sample has a point, a single value nothing."""
     if len(sample) < 2:
         return np.nan, np.nan
     if np.ptp(sample) == 0:
         return sample.mean(), sample.mean()
-    result = stats.bootstrap(
-        (sample,),
-        np.mean,
-        n_resamples=resamples,
-        confidence_level=confidence,
-        method="percentile",
-        rng=np.random.default_rng(seed),
-    )
-    return tuple(result.confidence_interval)
+    return tuple(stats.ttest_1samp(sample, 0).confidence_interval(confidence))
