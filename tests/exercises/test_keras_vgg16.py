@@ -53,7 +53,7 @@ WRONG = [
     (check_descend, step_in_place, "were changed"),
     (check_descend, lambda p, g, r: step(p, g, -r), "climb"),
     (check_descend, lambda p, g, r: step(p, g, 1), "rate is missing"),
-    (check_descend, lambda p, g, r: None, "return a list"),
+    (check_descend, lambda p, g, r: None, "returns nothing"),
     (check_descend, lambda p, g, r: step(p, g, r / 2), "leads to"),
 ]
 

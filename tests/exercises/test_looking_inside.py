@@ -100,7 +100,7 @@ WRONG = [
     ),
     (check_temperature, lambda z, y: 1.0, "changes nothing"),
     (check_temperature, lambda z, y: -2.0, "positive"),
-    (check_temperature, lambda z, y: None, "one number"),
+    (check_temperature, lambda z, y: None, "returns nothing"),
     (check_precision_at_k, stub, "no answer yet"),
     (check_precision_at_k, make_precision(own=True), "its own nearest"),
     (check_precision_at_k, make_precision(unit=False, euclidean=True), "Euclidean"),

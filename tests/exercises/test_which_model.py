@@ -75,7 +75,7 @@ WRONG = [
     (check_nce, zeros_kept, "never occurs"),
     (check_nce, unweighted, "weigh each pair"),
     (check_nce, lambda z, y: -0.5, "minus the entropy"),
-    (check_nce, lambda z, y: None, "one number"),
+    (check_nce, lambda z, y: None, "returns nothing"),
     (check_leep, stub, "no answer yet"),
     (check_leep, lambda p, y: -make_leep()(p, y), "sign"),
     (check_leep, lambda p, y: nce(p.argmax(axis=1), y), "hard answers"),

@@ -12,16 +12,16 @@ chapter  module                      checks, ``check_...``
 3        ``mathematics``             ``gradient``, ``nearest``, ``pull``
 4        ``parameter_transfer``      ``discriminative_rates``, ``interpolate``, ``merge_lora``
 5        ``feature_transfer``        ``linear_cka``, ``mmd``, ``coral``
-6        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
-7        ``keras_mlp``               ``cross_entropy``, ``bounding_box``
-8        ``keras_iris``              ``fair_split``, ``majority``
-9        ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``
-10       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
-11       ``pytorch_folder``          ``leaked``, ``recall_and_precision``, ``confident_mistakes``
-12       ``which_model``             ``nce``, ``leep``, ``regret``
-13       ``hard_targets``            ``adjust_logits``, ``small_loss``, ``balanced_accuracy``
-14       ``looking_inside``          ``ece``, ``temperature``, ``precision_at_k``
-15       ``beyond_images``           ``f1_cells``, ``pull_ridge``, ``without_overlap``
+7        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
+8        ``keras_mlp``               ``cross_entropy``, ``bounding_box``
+9        ``keras_iris``              ``fair_split``, ``majority``
+10       ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``
+11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
+12       ``pytorch_folder``          ``leaked``, ``recall_and_precision``, ``confident_mistakes``
+13       ``which_model``             ``nce``, ``leep``, ``regret``
+15       ``hard_targets``            ``adjust_logits``, ``small_loss``, ``balanced_accuracy``
+16       ``looking_inside``          ``ece``, ``temperature``, ``precision_at_k``
+17       ``beyond_images``           ``f1_cells``, ``pull_ridge``, ``without_overlap``
 =======  ==========================  ============================================================
 
 ``hints`` holds what the checks share; ``release`` writes the pages without solutions.

@@ -3,8 +3,11 @@
 Design choices
 --------------
 - The usual wrong answers are recognised and get a hint of their own.
+- An answer gets copies, so that one that works in place spoils nothing; only a check that
+  is about working in place hands out its own.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,14 +30,35 @@ class Hint(Exception):  # noqa: N818 - what a student reads
     """
 
 
-def call(function: Callable[..., Any], *arguments: object) -> Any:
-    """Call an answer; tell an empty one and one that fails from a wrong one."""
+def call(
+    function: Callable[..., Any],
+    *arguments: object,
+    copies: bool = True,
+    may_be_none: bool = False,
+) -> Any:
+    """Call an answer, on copies; tell an empty one and one that fails from a wrong one."""
     try:
-        return function(*arguments)
+        answer = function(*(copy.deepcopy(arguments) if copies else arguments))
     except NotImplementedError:
         raise Hint("there is no answer yet: write the body of the function.") from None
     except Exception as error:
         raise Hint(f"your function stops with {type(error).__name__}: {error}") from error
+    if answer is None and not may_be_none:
+        raise Hint("your function returns nothing; does it end with `return ...`?")
+    return answer
+
+
+def array(answer: Any, *shape: int) -> np.ndarray:
+    """Return a list, tuple, tensor or array as floats of this shape, or say what came instead."""
+    if hasattr(answer, "detach"):
+        answer = answer.detach().cpu()
+    try:
+        values = np.asarray(answer, dtype=float)
+    except (TypeError, ValueError):
+        raise Hint(f"return numbers in an array; you returned {answer!r}.") from None
+    if values.shape != shape:
+        raise Hint(f"return an array of shape {shape}; yours has shape {values.shape}.")
+    return values
 
 
 def number(answer: Any, advice: str) -> float:

@@ -61,7 +61,7 @@ def check_rehead(function: Callable[..., Any], model: Any) -> None:
     old_head = model[-1]
     arriving, wanted = old_head.in_features, old_head.out_features + 3
     before = next(model.parameters()).detach().clone()
-    new = call(function, model, wanted)
+    new = call(function, model, wanted, copies=False)
     if new is model or model[-1] is not old_head:
         raise Hint("the given model was changed; work on a copy of it.")
     last = list(new.children())[-1]
