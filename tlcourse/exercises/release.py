@@ -5,6 +5,9 @@ Design choices
 - The marks and the cell metadata are nbgrader's, so a class that uses nbgrader can take the
   solved notebooks as they are.
 - Only what stands between the marks is taken out; its indentation stays.
+- The site's pages are MyST, a student's page is shown by JupyterLab, which knows neither roles nor
+  directives: written solutions and what is said to
+  teachers and to the site's readers go, the rest becomes plain Markdown.
 - Notebooks are JSON: nothing but the standard library is needed.
 """
 
@@ -21,6 +24,17 @@ _SOLUTION = re.compile(
 )
 _STUB = r"\g<indent># YOUR CODE HERE\n\g<indent>raise NotImplementedError()"
 _PROSE_STUB = "*Your answer here.*"
+
+_TEACHERS_LINE = re.compile(r"^Teachers:.*?(?:\n\n|\Z)", re.MULTILINE | re.DOTALL)
+_FOR_READERS = re.compile(r"(?<=[.\n])[^.]*\bunfold\b[^.]*\.")
+_DIRECTIVE = re.compile(
+    r"^(?P<fence>`{3,})\{(?P<name>[\w-]+)\}[ ]*(?P<title>[^\n]*)\n"
+    r"(?P<options>(?::[^\n]*\n)*)(?P<body>.*?)^(?P=fence)[ ]*$",
+    re.MULTILINE | re.DOTALL,
+)
+_LABELLED_EQUATION = re.compile(r"\$\$(?P<formula>[^$]+?)\s*\$\$[ ]*\((?P<label>[\w-]+)\)")
+_ROLE = re.compile(r"\{(?P<name>[\w:]+)\}`(?P<text>[^`<]*?)(?:\s*<(?P<target>[^`>]*)>)?`")
+_PAGE_LINK = re.compile(r"\[(?P<text>[^\]]*)\]\((?!https?:)[^)]*\)")
 
 
 def student_version(notebook: dict[str, Any]) -> dict[str, Any]:
@@ -59,6 +73,7 @@ def student_version(notebook: dict[str, Any]) -> dict[str, Any]:
     """
     notebook = copy.deepcopy(notebook)
     solutions = 0
+    labels: dict[str, int] = {}
     for cell in notebook["cells"]:
         text, found = _SOLUTION.subn(_stub(cell), "".join(cell["source"]))
         if "### BEGIN SOLUTION" in text or "### END SOLUTION" in text:
@@ -67,13 +82,16 @@ def student_version(notebook: dict[str, Any]) -> dict[str, Any]:
                 "close each solution."
             )
         solutions += found
-        cell["source"] = text
         if cell["cell_type"] == "code":
             cell["outputs"], cell["execution_count"] = [], None
+        else:
+            text = _plain_markdown(text, labels)
+        cell["source"] = text
         tags = cell["metadata"].get("tags", [])
         cell["metadata"]["tags"] = [tag for tag in tags if not tag.startswith("hide-")]
     if not solutions:
         raise ValueError("the notebook has no '### BEGIN SOLUTION'; nothing to take out.")
+    notebook["cells"] = [cell for cell in notebook["cells"] if cell["source"]]
     return notebook
 
 
@@ -128,3 +146,32 @@ def release(source: str | PathLike[str], folder: str | PathLike[str]) -> list[Pa
 def _stub(cell: dict[str, Any]) -> str:
     """Choose what stands in for a solution."""
     return _STUB if cell["cell_type"] == "code" else _PROSE_STUB
+
+
+def _plain_markdown(text: str, labels: dict[str, int]) -> str:
+    """Write MyST as JupyterLab can show it; `labels` numbers the page's equations, in order."""
+    text = _FOR_READERS.sub("", _TEACHERS_LINE.sub("", text))
+    text = _DIRECTIVE.sub(_without_directive, text)
+
+    def numbered(match: re.Match[str]) -> str:
+        labels[match["label"]] = len(labels) + 1
+        return f"$${match['formula']} \\tag{{{labels[match['label']]}}}\n$$"
+
+    text = _LABELLED_EQUATION.sub(numbered, text)
+
+    def spoken(match: re.Match[str]) -> str:
+        if match["name"] != "eq":
+            return match["text"]
+        number = labels.get(match["text"])
+        return f"({number})" if number else "of the chapter"
+
+    text = _PAGE_LINK.sub(r"\g<text>", _ROLE.sub(spoken, text))
+    return re.sub(r"\n{3,}", "\n\n", text).strip()
+
+
+def _without_directive(match: re.Match[str]) -> str:
+    """Take a written solution out; make a note of any other directive."""
+    if "dropdown" in match["options"]:
+        return _PROSE_STUB if match["title"].startswith("Solution") else ""
+    lines = [f"**{match['title']}**", "", *match["body"].strip().split("\n")]
+    return "\n".join(f"> {line}".rstrip() for line in lines)
