@@ -172,6 +172,15 @@ def test_a_frozen_model_saves_and_loads_its_weights(tmp_path):
     np.testing.assert_array_equal(tl.predict(one, rows), tl.predict(two, rows))
 
 
+def test_a_saved_model_is_read_again_whole(tmp_path):
+    model = tl.freeze(tl.TransferModel(tl.backbone("small-cnn", weights="letters"), 3), "backbone")
+    model.save(tmp_path / "model.keras")
+    read = keras.saving.load_model(tmp_path / "model.keras")
+    pictures = np.random.default_rng(0).random((2, 20, 20, 3), dtype=np.float32)
+    np.testing.assert_allclose(tl.predict(read, pictures), tl.predict(model, pictures), atol=1e-6)
+    assert isinstance(read, tl.TransferModel) and read.head.units == 3
+
+
 def test_a_training_leaves_all_random_states_as_they_were():
     inputs = keras.Input((4,))
     dropped = keras.layers.Dropout(0.5)(inputs)

@@ -132,3 +132,8 @@ def test_the_seed_gives_the_numbers_that_pytorch_gives_for_it():
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(5)
         assert torch.equal(ours, torch.rand(3))
+
+
+def test_what_is_no_device_is_refused():
+    with pytest.raises(TypeError, match="device is None; give 'auto', 'cpu'"):
+        tl.choose_device(None)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 import tlcourse.torch as tl
 from tlcourse.batches import fetch, in_turn
-from tlcourse.data import Domain
+from tlcourse.data import Domain, load
 from tlcourse.torch import training
 from tlcourse.torch.models import Preprocess
 from tlcourse.torch.training import make_optimiser
@@ -573,6 +573,15 @@ def test_a_loss_that_reads_labels_otherwise_may_have_any_outputs():
     assert history.steps == 2
 
 
+def test_a_layer_that_never_ran_is_refused_in_plain_words():
+    iris = load("iris")
+    model = torch.nn.Sequential(torch.nn.Linear(4, 5), torch.nn.LazyLinear(3))
+    with pytest.raises(ValueError, match="parameter '1.weight' has no shape yet.*call the model"):
+        tl.fit(model, iris, steps=1)
+    model(torch.zeros(1, 4))
+    assert tl.fit(model, iris, steps=1).steps == 1
+
+
 def test_inputs_of_another_shape_are_refused_in_plain_words():
     wide = np.zeros((4, 7), dtype=np.float32)
     with pytest.raises(ValueError, match=r"model cannot take inputs of shape \(n, 7\): mat1"):
@@ -660,7 +669,7 @@ def test_a_tensor_has_the_numbers_in_the_nets_order_of_axes():
 
 def test_a_gpu_takes_more_pictures_at_once():
     sizes = [
-        training._usual_batch_size(nn.Identity(), (448, 448, 3), torch.device(kind))
+        training.usual_batch(nn.Identity(), (448, 448, 3), torch.device(kind))
         for kind in ("cpu", "cuda")
     ]
     assert sizes == [4, 66]

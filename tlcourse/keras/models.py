@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from tlcourse import weights as course_weights
+from tlcourse.checks import check_integer
 from tlcourse.keras.devices import keras
 from tlcourse.keras.freezing import hold_still, is_still
 
@@ -73,8 +74,11 @@ class Preprocess(layers.Layer):
         return super().get_config() | own
 
 
+@keras.saving.register_keras_serializable("tlcourse")
 class TransferModel(keras.Model):
     """A backbone and a fresh linear head for the target's classes.
+
+    Saved by ``model.save("file.keras")``, it is read again by ``keras.saving.load_model``.
 
     Parameters
     ----------
@@ -84,6 +88,8 @@ class TransferModel(keras.Model):
         Number of classes of the target.
     seed : int
         Seed of the head's start.
+    **options
+        Options of ``keras.Model``, such as ``name``.
 
     Attributes
     ----------
@@ -106,20 +112,32 @@ class TransferModel(keras.Model):
     (None, 10)
     """
 
-    def __init__(self, backbone: keras.Model, n_classes: int, *, seed: int = 0) -> None:
+    def __init__(
+        self, backbone: keras.Model, n_classes: int, *, seed: int = 0, **options: Any
+    ) -> None:
         if not isinstance(backbone, keras.Model) or len(backbone.output_shape) != 2:
             raise TypeError(
                 f"backbone is a {type(backbone).__name__}; give a keras.Model that puts out one "
                 "feature vector for each input, such as tlcourse.keras.backbone(name)."
             )
-        if not isinstance(n_classes, int | np.integer) or n_classes < 2:
-            raise ValueError(f"n_classes is {n_classes!r}; give an integer >= 2.")
+        check_integer("n_classes", n_classes, smallest=2)
         # PyTorch's start of a linear layer, so that both doors start alike
         start = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
         head = layers.Dense(int(n_classes), name="head", kernel_initializer=start)
         inputs = keras.Input(backbone.input_shape[1:])
-        super().__init__(inputs, head(backbone(inputs)))
+        super().__init__(inputs, head(backbone(inputs)), **options)
         self.backbone, self.head = backbone, head
+
+    def get_config(self) -> dict[str, Any]:
+        """Return what the model is made from."""
+        backbone = keras.saving.serialize_keras_object(self.backbone)
+        return {"name": self.name, "backbone": backbone, "n_classes": self.head.units}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TransferModel:
+        """Make the model anew, with parameters that are still to be filled in."""
+        backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
+        return cls(backbone, config["n_classes"], name=config["name"])
 
 
 def backbone(

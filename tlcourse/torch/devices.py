@@ -37,6 +37,8 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
 
     Raises
     ------
+    TypeError
+        If it is neither a name nor a device.
     ValueError
         If there is no such device on this computer. ``"auto"`` never fails for want of a GPU: one
         that is reported but does not work is passed over.
@@ -48,6 +50,8 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     device(type='cpu')
     """
     asked = os.environ.get("TLCOURSE_DEVICE") or "auto" if device == "auto" else device
+    if not isinstance(asked, str | torch.device):
+        raise TypeError(f"device is {asked!r}; give 'auto', 'cpu', 'cuda' or a torch.device.")
     if asked == "auto":
         return _fastest()
     try:

@@ -29,6 +29,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.parameter import is_lazy
 from tqdm import tqdm
 
 from tlcourse.batches import (
@@ -231,7 +232,7 @@ def predict(
     device = choose_device(device)
     model.to(device)
     precision, _ = _make_precision(device, mixed_precision)
-    size = batch_size or _usual_batch_size(model, inputs.shape[1:], device)
+    size = batch_size or usual_batch(model, inputs.shape[1:], device)
     outputs = []
     with (
         evaluating(model),
@@ -440,6 +441,12 @@ def _check_training(
     """Refuse what cannot be trained, or not with these data."""
     if not isinstance(model, nn.Module):
         raise TypeError(f"model is a {type(model).__name__}; give a torch.nn.Module.")
+    lazy = [name for name, p in model.named_parameters() if is_lazy(p)]
+    if lazy:
+        raise ValueError(
+            f"model's parameter {lazy[0]!r} has no shape yet, as its layer has not run; call the "
+            "model once on a batch before training."
+        )
     check_counts(patience=patience)
     check_training_data(train, validation, patience)
 
@@ -469,7 +476,7 @@ def _call(model: nn.Module, inputs: Tensor) -> Tensor:
         raise
 
 
-def _usual_batch_size(model: nn.Module, shape: Sequence[int], device: torch.device) -> int:
+def usual_batch(model: nn.Module, shape: Sequence[int], device: torch.device) -> int:
     """Choose how many examples of a shape to compute at once, by what the net sees of each."""
     seen = [math.prod(shape)]
     seen += [m.channels * m.size**2 for m in model.modules() if isinstance(m, Preprocess)]

@@ -1,5 +1,12 @@
 """The course's own pretrained weights: small, shipped with the package, and remade by one command.
 
+The map
+-------
+``names``        the checkpoints that come with the package
+``card``         what one was trained on, how, and how good it is
+``load_arrays``  its parameters, as NumPy arrays whose hash was checked
+``find``         a file of ImageNet weights that the reader has
+
 Design choices
 --------------
 - Each checkpoint travels with a card that says what it was trained on, how, and how well it does

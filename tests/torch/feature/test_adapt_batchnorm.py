@@ -8,6 +8,7 @@ from torch import nn
 
 import tlcourse.torch as tl
 from tlcourse import data
+from tlcourse.batches import usual_batch_size
 
 TARGET = data.load("handwritten-digits", n=400)
 ROWS = np.random.default_rng(0).normal(3, 2, size=(7, 2)).astype(np.float32)
@@ -72,6 +73,17 @@ def test_batches_weigh_the_same_and_none_has_a_single_row(rows, batch_size, batc
     wanted = [np.mean([part.mean(0) for part in parts], axis=0)]
     wanted.append(np.mean([part.var(0, ddof=1) for part in parts], axis=0))
     assert_allclose(statistics(norm), wanted, rtol=1e-5)
+
+
+def test_large_pictures_come_in_smaller_batches():
+    norm, seen = nn.BatchNorm2d(3), []
+    norm.register_forward_pre_hook(lambda _module, inputs: seen.append(len(inputs[0])))
+    pictures = np.broadcast_to(np.float32(0.5), (300, 224, 224, 3))
+    tl.adapt_batchnorm(norm, pictures[:40], device="cpu")
+    assert seen == [14, 13, 13] and usual_batch_size(224 * 224 * 3) == 16
+    seen.clear()
+    tl.adapt_batchnorm(norm, pictures[:, :8, :8], device="cpu")
+    assert seen == [150, 150]
 
 
 class Forked(nn.Module):

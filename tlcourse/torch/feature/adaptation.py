@@ -29,7 +29,7 @@ from tlcourse.data import Domain, Pictures
 from tlcourse.history import DivergedError
 from tlcourse.torch.devices import choose_device, seeded
 from tlcourse.torch.models import TransferModel
-from tlcourse.torch.training import make_optimiser, to_batch, to_tensor
+from tlcourse.torch.training import make_optimiser, to_batch, to_tensor, usual_batch
 
 _WEIGHTS = {"deep-coral": 30.0, "dan": 1.0, "dann": 1.0}
 # at DAN's rate, DANN's discriminator swings from side to side, as its accuracy shows
@@ -429,7 +429,7 @@ def adapt_batchnorm(
     model: nn.Module,
     inputs: np.ndarray | Pictures,
     *,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     device: str = "auto",
 ) -> nn.Module:
     """Replace BatchNorm's running statistics by those of other inputs (AdaBN).
@@ -445,9 +445,10 @@ def adapt_batchnorm(
         Changed in place.
     inputs : ndarray of float32, shape (n, h, w, c) or (n, d)
         Unlabelled examples, such as the target's.
-    batch_size : int
-        Largest batch, at least 2; batches are of nearly equal size. Where a single example would
-        be left alone, it joins a batch, which then has one more.
+    batch_size : int, optional
+        Largest batch, at least 2; by default 256, or what fits where the pictures are large.
+        Batches are of nearly equal size. Where a single example would be left alone, it joins a
+        batch, which then has one more.
     device : str
         See `choose_device`.
 
@@ -487,8 +488,10 @@ def adapt_batchnorm(
             f"model has {len(layers)} BatchNorm layers with statistics and inputs have "
             f"{len(inputs)} rows; both must be there (at least 2 rows)."
         )
-    check_integer("batch_size", batch_size, smallest=2)
     on = choose_device(device)
+    if batch_size is None:
+        batch_size = min(256, usual_batch(model, inputs.shape[1:], on))
+    check_integer("batch_size", batch_size, smallest=2)
     model.to(on).eval()
     measured = {}  # layer: means and variances, one for each time that it ran
 
