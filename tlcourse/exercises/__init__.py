@@ -9,7 +9,7 @@ chapter  module                      checks, ``check_...``
 =======  ==========================  ============================================================
 1        ``why_transfer``            ``labels_needed``, ``paired_interval``, ``prototype_logits``
 2        ``concepts``                ``setting``, ``label_saving``
-3        ``mathematics``             ``gradient``, ``nearest``, ``pull``
+3        ``mathematics``             ``gradient``, ``kept``, ``pull``, ``twins``
 4        ``parameter_transfer``      ``discriminative_rates``, ``interpolate``, ``merge_lora``
 5        ``feature_transfer``        ``linear_cka``, ``mmd``, ``coral``
 7        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
@@ -47,7 +47,7 @@ from tlcourse.exercises.keras_iris import check_fair_split, check_majority
 from tlcourse.exercises.keras_mlp import check_bounding_box, check_cross_entropy
 from tlcourse.exercises.keras_vgg16 import check_descend, check_head_parameters, check_vgg_inputs
 from tlcourse.exercises.looking_inside import check_ece, check_precision_at_k, check_temperature
-from tlcourse.exercises.mathematics import check_gradient, check_nearest, check_pull
+from tlcourse.exercises.mathematics import check_gradient, check_kept, check_pull, check_twins
 from tlcourse.exercises.parameter_transfer import (
     check_discriminative_rates,
     check_interpolate,
@@ -88,6 +88,7 @@ __all__ = [
     "check_gradient",
     "check_head_parameters",
     "check_interpolate",
+    "check_kept",
     "check_label_saving",
     "check_labels_needed",
     "check_leaked",
@@ -98,7 +99,6 @@ __all__ = [
     "check_merge_lora",
     "check_mmd",
     "check_nce",
-    "check_nearest",
     "check_output_size",
     "check_paired_interval",
     "check_precision_at_k",
@@ -113,6 +113,7 @@ __all__ = [
     "check_small_loss",
     "check_soft_loss",
     "check_temperature",
+    "check_twins",
     "check_vgg_inputs",
     "check_widen",
     "check_without_overlap",
