@@ -10,7 +10,8 @@ chapter  module                      checks, ``check_...``
 1        ``why_transfer``            ``labels_needed``, ``paired_interval``, ``prototype_logits``
 2        ``concepts``                ``setting``, ``label_saving``
 3        ``mathematics``             ``gradient``, ``kept``, ``pull``, ``twins``
-4        ``parameter_transfer``      ``discriminative_rates``, ``interpolate``, ``merge_lora``
+4        ``parameter_transfer``      ``batch_norm``, ``discriminative_rates``, ``interpolate``,
+                                     ``merge_lora``, ``lora_layer``
 5        ``feature_transfer``        ``linear_cka``, ``mmd``, ``coral``
 7        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
 8        ``keras_mlp``               ``cross_entropy``, ``bounding_box``
@@ -49,8 +50,10 @@ from tlcourse.exercises.keras_vgg16 import check_descend, check_head_parameters,
 from tlcourse.exercises.looking_inside import check_ece, check_precision_at_k, check_temperature
 from tlcourse.exercises.mathematics import check_gradient, check_kept, check_pull, check_twins
 from tlcourse.exercises.parameter_transfer import (
+    check_batch_norm,
     check_discriminative_rates,
     check_interpolate,
+    check_lora_layer,
     check_merge_lora,
 )
 from tlcourse.exercises.pytorch_folder import (
@@ -76,6 +79,7 @@ __all__ = [
     "Hint",
     "check_adjust_logits",
     "check_balanced_accuracy",
+    "check_batch_norm",
     "check_bounding_box",
     "check_confident_mistakes",
     "check_coral",
@@ -94,6 +98,7 @@ __all__ = [
     "check_leaked",
     "check_leep",
     "check_linear_cka",
+    "check_lora_layer",
     "check_magnitude_mask",
     "check_majority",
     "check_merge_lora",
