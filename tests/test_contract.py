@@ -232,6 +232,18 @@ def test_frozen_norms_keep_their_statistics_while_the_rest_learns(tl):
     assert any("norm" in name for name in moved(before, state(net)))
 
 
+@pytest.mark.parametrize("method", ["full", "head", "gradual", "lp-ft"])
+def test_fine_tuning_can_leave_batch_norm_as_it_was(tl, method):
+    net = model(tl)
+    before = state(net)
+    tl.fine_tune(net, SPLIT.train, method=method, steps=5, lr=1e-2, freeze_batch_norm=True)
+    changed = moved(before, state(net))
+    assert not any("norm" in name for name in changed)
+    assert any("conv" in name for name in changed) == (method != "head")
+    tl.fine_tune(net, SPLIT.train, method="full", steps=2)  # the choice does not linger
+    assert any("norm" in name for name in moved(before, state(net)))
+
+
 def test_a_part_of_what_is_frozen_can_be_let_go(tl):
     net = tl.freeze(model(tl), "backbone")
     assert tl.count_parameters(net, trainable=True) == 1_290

@@ -24,6 +24,10 @@ class Diary:
         self.told.append(("fit", model, train, validation, options))
         return History([1.0 / steps], [0.5], [0.9], 0, steps, 10.0, steps, "here")
 
+    def hold(self, model):
+        self.told.append(("freeze_batch_norm", model))
+        return model
+
     def verb(self, name):
         return lambda *arguments, **_: self.told.append((name, *arguments))
 
@@ -38,6 +42,7 @@ class Diary:
             extract_features=lambda model, inputs, device: inputs[:, :2],
             linear_probe=self.verb("linear_probe"),
             unfreeze=self.verb("unfreeze"),
+            freeze_batch_norm=self.hold,
             unfreeze_last=self.verb("unfreeze_last"),
             layer_names=lambda model: ["a", "b", "head"],
             head_of=lambda model: f"head of {model}",
@@ -106,6 +111,15 @@ def test_lp_ft_probes_before_it_trains_everything():
     told, history = tell("lp-ft", steps=4)
     assert told[:2] == [("linear_probe", "net", TRAIN), ("unfreeze", "net", "*")]
     assert told[2][4] == {"steps": 4, "device": "auto"} and history.seconds > 10.0
+
+
+@pytest.mark.parametrize(("method", "phases"), [("full", 1), ("lp-ft", 1), ("gradual", 3)])
+def test_batch_norm_is_held_before_each_phase_and_after_all_else(method, phases):
+    told, _ = tell(method, steps=6, freeze_batch_norm=True)
+    names = [entry[0] for entry in told]
+    assert names.count("freeze_batch_norm") == names.count("fit") == phases
+    assert all(names[i - 1] == "freeze_batch_norm" for i, one in enumerate(names) if one == "fit")
+    assert "freeze_batch_norm" not in [entry[0] for entry in tell(method, steps=6)[0]]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ class Door:
         As the public functions of these names.
     unfreeze, unfreeze_last, layer_names : callable
         As the public functions of these names.
+    freeze_batch_norm : callable
+        ``freeze_batch_norm(model)`` freezes each BatchNorm layer, if there is any.
     head_of : callable
         ``head_of(model)`` is a model from features to logits that shares the head's parameters.
     """
@@ -50,6 +52,7 @@ class Door:
     extract_features: Callable[..., np.ndarray]
     linear_probe: Callable[..., Any]
     unfreeze: Callable[..., Any]
+    freeze_batch_norm: Callable[[Any], Any]
     unfreeze_last: Callable[[Any, int], Any]
     layer_names: Callable[[Any], list[str]]
     head_of: Callable[[Any], Any]
@@ -63,6 +66,7 @@ def fine_tune(
     *,
     method: str = "full",
     last: int | None = None,
+    freeze_batch_norm: bool = False,
     **fit_options: Any,
 ) -> History:
     """Adapt a pretrained model to the target.
@@ -79,6 +83,8 @@ def fine_tune(
         As for `tlcourse.torch.fine_tune`.
     last : int, optional
         For ``"last"``: how many layers, the head included.
+    freeze_batch_norm : bool
+        Whether BatchNorm layers stay as they are, in every phase.
     **fit_options
         Passed on to ``door.fit``.
 
@@ -108,6 +114,8 @@ def fine_tune(
         )
     if method == "last":
         fit_options["last"] = last
+    if freeze_batch_norm:
+        door = _holding_batch_norm(door)
     return methods[method](door, model, train, validation, **fit_options)
 
 
@@ -274,6 +282,15 @@ def check_tasks(
                 f"classes; its head needs at least one example and {classes[task]} classes."
             )
     return weights
+
+
+def _holding_batch_norm(door):
+    """Return a door that freezes BatchNorm before each phase of training."""
+
+    def fit(model, *domains, **options):
+        return door.fit(door.freeze_batch_norm(model), *domains, **options)
+
+    return replace(door, fit=fit)
 
 
 def _train_all(door, model, train, validation, **fit_options):

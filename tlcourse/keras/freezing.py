@@ -82,6 +82,35 @@ def unfreeze(model: keras.Model, *patterns: str) -> keras.Model:
     return _set_trainable(model, patterns, True)
 
 
+def freeze_batch_norm(model: keras.Model) -> keras.Model:
+    """Keep every BatchNorm layer exactly as it is: statistics, scale and shift.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Changed in place. A net without BatchNorm stays as it is.
+
+    Returns
+    -------
+    keras.Model
+        The same model.
+
+    Examples
+    --------
+    >>> import tlcourse.keras as tl
+    >>> from tlcourse.keras.freezing import freeze_batch_norm
+    >>> model = freeze_batch_norm(tl.TransferModel(tl.backbone("small-cnn"), 10))
+    >>> tl.count_parameters(model) - tl.count_parameters(model, trainable=True)
+    960
+    """
+    norms = [
+        name
+        for name, layer in named_layers(model).items()
+        if isinstance(layer, keras.layers.BatchNormalization)
+    ]
+    return freeze(model, *norms) if norms else model
+
+
 def named_layers(model: keras.Model) -> dict[str, keras.layers.Layer]:
     """Name the innermost layers of a model.
 

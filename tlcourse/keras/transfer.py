@@ -15,6 +15,7 @@ from tlcourse.data import Domain
 from tlcourse.history import History
 from tlcourse.keras.devices import keras
 from tlcourse.keras.feature.probing import linear_probe
+from tlcourse.keras.freezing import freeze_batch_norm as hold_batch_norm
 from tlcourse.keras.freezing import unfreeze
 from tlcourse.keras.models import TransferModel
 from tlcourse.keras.parameter.layers import layer_names, unfreeze_last
@@ -33,6 +34,7 @@ DOOR = methods.Door(
     extract_features=extract_features,
     linear_probe=linear_probe,
     unfreeze=unfreeze,
+    freeze_batch_norm=hold_batch_norm,
     unfreeze_last=unfreeze_last,
     layer_names=layer_names,
     head_of=_head_of,
@@ -46,6 +48,7 @@ def fine_tune(
     *,
     method: str = "full",
     last: int | None = None,
+    freeze_batch_norm: bool = False,
     **fit_options: Any,
 ) -> History:
     """Adapt a pretrained model to the target.
@@ -60,6 +63,9 @@ def fine_tune(
         As in `tlcourse.torch.fine_tune`.
     last : int, optional
         For ``"last"``: how many layers, the head included (see `layer_names`).
+    freeze_batch_norm : bool
+        Whether BatchNorm layers stay as they are while the weights around them learn: their
+        statistics, scale and shift. With few pictures in a batch this is often the safer choice.
     **fit_options
         Passed on to `fit`.
 
@@ -83,5 +89,12 @@ def fine_tune(
     1290
     """
     return methods.fine_tune(
-        DOOR, model, train, validation, method=method, last=last, **fit_options
+        DOOR,
+        model,
+        train,
+        validation,
+        method=method,
+        last=last,
+        freeze_batch_norm=freeze_batch_norm,
+        **fit_options,
     )

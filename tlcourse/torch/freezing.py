@@ -9,6 +9,7 @@ Design choices
 """
 
 from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tlcourse.layering import match_names
 
@@ -95,6 +96,31 @@ def unfreeze(model: nn.Module, *patterns: str) -> nn.Module:
             if hook is _stay_still:
                 del module._forward_pre_hooks[key]
     return model
+
+
+def freeze_batch_norm(model: nn.Module) -> nn.Module:
+    """Keep every BatchNorm layer exactly as it is: statistics, scale and shift.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Changed in place. A net without BatchNorm stays as it is.
+
+    Returns
+    -------
+    torch.nn.Module
+        The same model.
+
+    Examples
+    --------
+    >>> import tlcourse.torch as tl
+    >>> from tlcourse.torch.freezing import freeze_batch_norm
+    >>> model = freeze_batch_norm(tl.TransferModel(tl.backbone("small-cnn"), 10))
+    >>> [name for name, p in model.named_parameters() if not p.requires_grad][:2]
+    ['backbone.body.block1.norm.weight', 'backbone.body.block1.norm.bias']
+    """
+    norms = [name for name, part in model.named_modules() if isinstance(part, _BatchNorm)]
+    return freeze(model, *norms) if norms else model
 
 
 def is_frozen(module: nn.Module) -> bool:

@@ -13,6 +13,7 @@ from tlcourse import methods
 from tlcourse.data import Domain
 from tlcourse.history import History
 from tlcourse.torch.feature.probing import linear_probe
+from tlcourse.torch.freezing import freeze_batch_norm as hold_batch_norm
 from tlcourse.torch.freezing import unfreeze
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.parameter.layers import layer_names, unfreeze_last
@@ -24,6 +25,7 @@ DOOR = methods.Door(
     extract_features=extract_features,
     linear_probe=linear_probe,
     unfreeze=unfreeze,
+    freeze_batch_norm=hold_batch_norm,
     unfreeze_last=unfreeze_last,
     layer_names=layer_names,
     head_of=lambda model: model.head,
@@ -37,6 +39,7 @@ def fine_tune(
     *,
     method: str = "full",
     last: int | None = None,
+    freeze_batch_norm: bool = False,
     **fit_options: Any,
 ) -> History:
     """Adapt a pretrained model to the target.
@@ -55,6 +58,9 @@ def fine_tune(
         `linear_probe`, then trains everything.
     last : int, optional
         For ``"last"``: how many layers, the head included (see `layer_names`).
+    freeze_batch_norm : bool
+        Whether BatchNorm layers stay as they are while the weights around them learn: their
+        statistics, scale and shift. With few pictures in a batch this is often the safer choice.
     **fit_options
         Passed on to `fit`.
 
@@ -84,7 +90,14 @@ def fine_tune(
     1290
     """
     history = methods.fine_tune(
-        DOOR, model, train, validation, method=method, last=last, **fit_options
+        DOOR,
+        model,
+        train,
+        validation,
+        method=method,
+        last=last,
+        freeze_batch_norm=freeze_batch_norm,
+        **fit_options,
     )
     model.eval()
     return history
