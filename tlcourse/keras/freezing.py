@@ -101,7 +101,7 @@ def freeze_batch_norm(model: keras.Model) -> keras.Model:
     >>> from tlcourse.keras.freezing import freeze_batch_norm
     >>> model = freeze_batch_norm(tl.TransferModel(tl.backbone("small-cnn"), 10))
     >>> tl.count_parameters(model) - tl.count_parameters(model, trainable=True)
-    960
+    480
     """
     norms = [
         name
