@@ -20,9 +20,12 @@ chapter  module                      checks, ``check_...``
 11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
 12       ``pytorch_folder``          ``leaked``, ``recall_and_precision``, ``confident_mistakes``
 13       ``which_model``             ``nce``, ``leep``, ``regret``
-15       ``hard_targets``            ``adjust_logits``, ``small_loss``, ``balanced_accuracy``
-16       ``looking_inside``          ``ece``, ``temperature``, ``precision_at_k``
-17       ``beyond_images``           ``f1_cells``, ``pull_ridge``, ``without_overlap``
+14       ``when_transfer_hurts``     ``guarded``, ``harmful``, ``pair_names``
+15       ``hard_targets``            ``adjust_logits``, ``balanced_accuracy``, ``small_loss``,
+                                     ``true_accuracy``
+16       ``looking_inside``          ``equal_bins_error``, ``sureness_slope``,
+                                     ``precision_across``, ``occlusion``
+17       ``beyond_images``           ``f1_cells``, ``without_overlap``, ``leave_one_out``
 =======  ==========================  ============================================================
 
 ``hints`` holds what the checks share; ``release`` writes the pages without solutions.
@@ -35,19 +38,29 @@ Design choices
 - Checks compare with numbers that are worked out here, on inputs that the student has not seen.
 """
 
-from tlcourse.exercises.beyond_images import check_f1_cells, check_pull_ridge, check_without_overlap
+from tlcourse.exercises.beyond_images import (
+    check_f1_cells,
+    check_leave_one_out,
+    check_without_overlap,
+)
 from tlcourse.exercises.concepts import check_label_saving, check_setting
 from tlcourse.exercises.feature_transfer import check_coral, check_linear_cka, check_mmd
 from tlcourse.exercises.hard_targets import (
     check_adjust_logits,
     check_balanced_accuracy,
     check_small_loss,
+    check_true_accuracy,
 )
 from tlcourse.exercises.hints import Hint
 from tlcourse.exercises.keras_iris import check_fair_split, check_majority
 from tlcourse.exercises.keras_mlp import check_bounding_box, check_cross_entropy
 from tlcourse.exercises.keras_vgg16 import check_descend, check_head_parameters, check_vgg_inputs
-from tlcourse.exercises.looking_inside import check_ece, check_precision_at_k, check_temperature
+from tlcourse.exercises.looking_inside import (
+    check_equal_bins_error,
+    check_occlusion,
+    check_precision_across,
+    check_sureness_slope,
+)
 from tlcourse.exercises.mathematics import check_gradient, check_kept, check_pull, check_twins
 from tlcourse.exercises.parameter_transfer import (
     check_batch_norm,
@@ -68,6 +81,7 @@ from tlcourse.exercises.pytorch_transfer_model import (
 )
 from tlcourse.exercises.release import release, student_version
 from tlcourse.exercises.structure_transfer import check_magnitude_mask, check_soft_loss, check_widen
+from tlcourse.exercises.when_transfer_hurts import check_guarded, check_harmful, check_pair_names
 from tlcourse.exercises.which_model import check_leep, check_nce, check_regret
 from tlcourse.exercises.why_transfer import (
     check_labels_needed,
@@ -86,16 +100,19 @@ __all__ = [
     "check_cross_entropy",
     "check_descend",
     "check_discriminative_rates",
-    "check_ece",
+    "check_equal_bins_error",
     "check_f1_cells",
     "check_fair_split",
     "check_gradient",
+    "check_guarded",
+    "check_harmful",
     "check_head_parameters",
     "check_interpolate",
     "check_kept",
     "check_label_saving",
     "check_labels_needed",
     "check_leaked",
+    "check_leave_one_out",
     "check_leep",
     "check_linear_cka",
     "check_lora_layer",
@@ -104,12 +121,13 @@ __all__ = [
     "check_merge_lora",
     "check_mmd",
     "check_nce",
+    "check_occlusion",
     "check_output_size",
+    "check_pair_names",
     "check_paired_interval",
-    "check_precision_at_k",
+    "check_precision_across",
     "check_prototype_logits",
     "check_pull",
-    "check_pull_ridge",
     "check_recall_and_precision",
     "check_regret",
     "check_rehead",
@@ -117,7 +135,8 @@ __all__ = [
     "check_share_copied",
     "check_small_loss",
     "check_soft_loss",
-    "check_temperature",
+    "check_sureness_slope",
+    "check_true_accuracy",
     "check_twins",
     "check_vgg_inputs",
     "check_widen",

@@ -1,4 +1,4 @@
-"""Checks of chapter 17's exercises: finds of a detector, the pull to a source, overlapping texts.
+"""Checks of chapter 17's exercises: finds of a detector, overlapping texts, leaving one out.
 
 Design choices
 --------------
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, close, recognise
+from tlcourse.exercises.hints import Hint, call, close, number, recognise
 
 
 def check_f1_cells(function: Callable[..., Any]) -> None:
@@ -69,58 +69,6 @@ def check_f1_cells(function: Callable[..., Any]) -> None:
     print("Right.")
 
 
-def check_pull_ridge(function: Callable[..., Any]) -> None:
-    """Check ``pull_ridge(X, y, a, w0)``.
-
-    Parameters
-    ----------
-    function : callable
-        Maps inputs ``(n, d)``, targets ``(n,)``, a strength and a start ``(d,)`` to the weights
-        ``(d,)`` that minimise squared error plus strength times squared distance from the start.
-
-    Raises
-    ------
-    Hint
-        If an answer is wrong.
-    """
-    rng = np.random.default_rng(2)
-    X, y, w0, a = rng.normal(size=(8, 3)), rng.normal(size=8), rng.normal(size=3), 2.5
-    answer = np.asarray(call(function, X, y, a, w0), dtype=float)
-    if answer.shape != (3,):
-        raise Hint(f"there is one weight for each column, 3; yours have shape {answer.shape}.")
-    usual = {
-        "this is ordinary ridge regression, which pulls to zero: add a * w0 on the right": _solve(
-            X, y, a, 0 * w0
-        ),
-        "on the right w0 stands without its strength: the gradient has a * (w - w0)": _solve(
-            X, y, a, w0 / a
-        ),
-        "this is least squares; the strength does not appear in it": _solve(X, y, 0, w0),
-        "you pull away from w0: check the sign": _solve(X, y, a, -w0),
-        "ridge regression and then + w0: the start explains part of y already; correct only "
-        "y - X w0": _solve(X, y, a, 0 * w0) + w0,
-        "the squared error is a sum here, not a mean; n * a is too strong": _solve(
-            X, y, len(X) * a, w0
-        ),
-    }
-    recognise(answer, usual)
-    gradient = X.T @ (X @ answer - y) + a * (answer - w0)
-    if not np.allclose(gradient, 0, atol=1e-8):
-        raise Hint(
-            "the gradient X'(Xw - y) + a (w - w0) is not zero at your weights; set it to "
-            "zero and solve for w."
-        )
-    few = np.asarray(call(function, X[:2], y[:2], a, w0), dtype=float)
-    if not np.allclose(few, _solve(X[:2], y[:2], a, w0)):
-        raise Hint(
-            "with 2 rows and 3 columns it is wrong: X'X has no inverse there, but X'X + a I has."
-        )
-    strong = np.asarray(call(function, X, y, 1e9, w0), dtype=float)
-    if not np.allclose(strong, w0, atol=1e-6):
-        raise Hint("a very strong pull must end at w0.")
-    print("Right.")
-
-
 def check_without_overlap(function: Callable[..., Any]) -> None:
     """Check ``without_overlap(source, target)``.
 
@@ -166,6 +114,63 @@ def check_without_overlap(function: Callable[..., Any]) -> None:
     print("Right.")
 
 
-def _solve(X, y, a, w0):
+def check_leave_one_out(function: Callable[..., Any]) -> None:
+    """Check ``leave_one_out(X, y, alpha, start)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps inputs ``(n, d)``, targets ``(n,)``, a strength and a start ``(d,)`` to the mean
+        squared error of each row under the weights that are fitted, with the pull to the start,
+        to all *other* rows.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    rng = np.random.default_rng(2)
+    X, start, alpha = rng.normal(size=(9, 3)), rng.normal(size=3), 2.5
+    y = X @ (start + 0.3) + 0.5 * rng.normal(size=9)
+    answer = number(call(function, X, y, alpha, start), "is there a division by zero?")
+    left = _errors(X, y, alpha, start)
+    to_zero, free = _errors(X, y, alpha, 0 * start), _errors(X, y, 0, start)
+    fitted = y - X @ _solve(X, y, alpha, start)
+    usual = {
+        "each row is still in its own fit: this is the error on the training rows": np.mean(
+            fitted**2
+        ),
+        "the fits pull to zero: the start belongs into each of them": np.mean(to_zero**2),
+        "the fits have no pull: alpha belongs into each of them": np.mean(free**2),
+        "this is the sum of the squares; take their mean": np.sum(left**2),
+        "this is the root of the mean square; leave it squared": np.sqrt(np.mean(left**2)),
+        "this is the mean absolute error; square the errors": np.mean(np.abs(left)),
+        "the errors cancel: square each before the mean": np.mean(left) ** 2,
+        "this is the error of the start itself, which no row has changed": np.mean(
+            (y - X @ start) ** 2
+        ),
+        "it is the row that was left out that you ask, not the rows that were fitted": np.mean(
+            [np.mean(np.delete(y - X @ w, i) ** 2) for i, w in enumerate(_fits(X, y, alpha, start))]
+        ),
+    }
+    recognise(answer, usual)
+    close(answer, np.mean(left**2), "the mean squared error of the rows left out")
+    few = number(call(function, X[:2], y[:2], alpha, start), "is there a division by zero?")
+    close(few, np.mean(_errors(X[:2], y[:2], alpha, start) ** 2), "the same, for two rows")
+    print("Right.")
+
+
+def _solve(X, y, alpha, start):
     """Return the weights of the pull."""
-    return np.linalg.solve(X.T @ X + a * np.eye(X.shape[1]), X.T @ y + a * w0)
+    return np.linalg.solve(X.T @ X + alpha * np.eye(X.shape[1]), X.T @ y + alpha * start)
+
+
+def _fits(X, y, alpha, start):
+    """Return the weights without each row in turn."""
+    rows = range(len(X))
+    return [_solve(np.delete(X, i, 0), np.delete(y, i), alpha, start) for i in rows]
+
+
+def _errors(X, y, alpha, start):
+    """Return the error of each row under the weights without it."""
+    return np.array([y[i] - X[i] @ w for i, w in enumerate(_fits(X, y, alpha, start))])
