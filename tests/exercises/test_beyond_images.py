@@ -49,7 +49,7 @@ def leave_one_out(X, y, alpha, start):
 def by_leverage(X, y, alpha, start):
     inverse = np.linalg.inv(X.T @ X + alpha * np.eye(X.shape[1]))
     w = inverse @ (X.T @ y + alpha * start)
-    leverage = np.einsum("nd,de,ne->n", X, inverse, X)
+    leverage = np.einsum("ij,jk,ik->i", X, inverse, X)
     return np.mean(((y - X @ w) / (1 - leverage)) ** 2)
 
 
