@@ -53,6 +53,17 @@ def test_code_fits_the_column_and_cells_are_short(path):
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
+def test_prose_stands_before_each_cell_and_no_magic_in_it(path):
+    previous = None
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        if cell["cell_type"] == "code":
+            assert previous == "markdown", f"no prose before: {source[:60]!r}"
+            assert not re.search(r"^\s*[!%]", source, re.MULTILINE), "no shell commands or magics"
+        previous = cell["cell_type"]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_notebooks_hold_no_outputs(path):
     for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
         if cell["cell_type"] == "code":

@@ -32,12 +32,12 @@ DOOR = methods.Door(
     fit=fit,
     predict=predict,
     extract_features=extract_features,
+    head_of=_head_of,
     linear_probe=linear_probe,
     unfreeze=unfreeze,
     freeze_batch_norm=hold_batch_norm,
     unfreeze_last=unfreeze_last,
     layer_names=layer_names,
-    head_of=_head_of,
 )
 
 
