@@ -15,6 +15,7 @@ from tlcourse.batches import (
     in_turn,
     to_float,
     usual_batch_size,
+    warn_if_enlarged,
 )
 
 
@@ -147,3 +148,17 @@ def test_an_array_in_memory_needs_no_thread():
 
 def test_nothing_is_fetched_from_nothing():
     assert list(fetch(Files(), [])) == list(fetch(np.zeros(3), [])) == []
+
+
+def test_only_files_that_were_loaded_smaller_than_they_are_seen_are_warned_about():
+    """Ants and bees at 64 pixels cost a net made for 224 five points, without a word."""
+    images = np.zeros((2, 64, 64, 3), np.float32)
+
+    class Files:
+        shape, files = images.shape, ("a", "b")
+
+    warn_if_enlarged(images, [224])
+    for sides in ([], [32], [64]):
+        warn_if_enlarged(Files(), sides)
+    with pytest.warns(UserWarning, match="size=64.* enlarges them to 224; load them with size=224"):
+        warn_if_enlarged(Files(), [32, 224])

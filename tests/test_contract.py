@@ -675,6 +675,18 @@ def test_training_reads_pictures_from_files_as_it_reads_arrays(tl, tmp_path):
     np.testing.assert_allclose(losses, np.broadcast_to(losses[0], np.shape(losses)), rtol=1e-4)
 
 
+def test_pictures_loaded_smaller_than_the_net_sees_them_are_warned_about(tl, tmp_path):
+    folder = data.write_image_folder(DIGITS.subset(np.arange(20)), tmp_path / "digits", seed=0)
+    pictures = data.Pictures(sorted(folder.rglob("*.png")), 16, 1)
+    domain = Domain("files", pictures, np.arange(len(pictures)) % 10, DIGITS.class_names)
+    for work in (
+        lambda: tl.predict(model(tl), pictures),
+        lambda: tl.fit(model(tl), domain, steps=1),
+    ):
+        with pytest.warns(UserWarning, match="loaded with size=16, .* load them with size=32"):
+            work()
+
+
 @pytest.mark.parametrize("n_classes", [5, 26])
 def test_a_model_of_other_classes_is_refused_before_it_moves(tl, n_classes):
     net = tl.TransferModel(tl.backbone("small-cnn"), n_classes)

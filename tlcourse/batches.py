@@ -12,6 +12,7 @@ Design choices
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Generator, Iterable, Iterator, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -190,6 +191,39 @@ def check_inputs(inputs: Any) -> Any:
             "(n, d)."
         )
     return inputs
+
+
+def warn_if_enlarged(inputs: Any, sides: Iterable[int]) -> None:
+    """Warn of picture files that were loaded smaller than the net looks at them.
+
+    Arrays are taken as they are; files could have been loaded larger.
+
+    Parameters
+    ----------
+    inputs : array-like
+        Inputs of the net.
+    sides : iterable of int
+        Height and width in pixels that the net resizes pictures to; none if it does not.
+
+    Warns
+    -----
+    UserWarning
+        If detail is lost that the files have.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.batches import warn_if_enlarged
+    >>> warn_if_enlarged(np.zeros((1, 28, 28, 1)), [32])
+    """
+    wanted = max(sides, default=0)
+    if hasattr(inputs, "files") and inputs.shape[1] < wanted:
+        warnings.warn(
+            f"the pictures were loaded with size={inputs.shape[1]}, and the net enlarges them to "
+            f"{wanted}; load them with size={wanted}, or make the net with "
+            f"size={inputs.shape[1]}.",
+            stacklevel=3,
+        )
 
 
 def to_float(batch: np.ndarray) -> np.ndarray:

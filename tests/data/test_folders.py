@@ -139,6 +139,10 @@ def test_given_sides_are_kept(tmp_path, folder, side):
     assert (len(train), len(validation)) == (8, 4)
 
 
+def test_pictures_are_as_large_as_most_pretrained_nets_want_them(folder):
+    assert load_image_folder(folder).train.inputs.shape[1:] == (224, 224, 3)
+
+
 def test_training_without_one_validation_folder_is_refused(tmp_path, folder):
     shutil.move(folder, tmp_path / "set" / "train")
     (tmp_path / "set" / "test").mkdir()

@@ -170,7 +170,7 @@ def test_a_torchvision_state_dict_is_loaded_whole(tmp_path):
     assert torch.equal(loaded.body.features[0].weight, net.features[0].weight)
 
 
-def test_imagenet_weights_that_cannot_be_fetched_name_file_folder_and_stand_in(monkeypatch):
+def test_imagenet_weights_that_cannot_be_fetched_name_file_folder_and_no_stand_in(monkeypatch):
     def offline(*_arguments, **_options):
         raise URLError("no network")
 
@@ -179,7 +179,7 @@ def test_imagenet_weights_that_cannot_be_fetched_name_file_folder_and_stand_in(m
     with pytest.raises(
         FileNotFoundError,
         match=r"resnet18-f37072fd\.pth and put it into .*"
-        r"checkpoints.*small-resnet",
+        r"checkpoints, or give the path .* no substitute for photographs",
     ):
         tl.backbone("resnet18", weights="imagenet")
 

@@ -65,7 +65,7 @@ class ImageFolder:
 def load_image_folder(
     path: str | os.PathLike,
     *,
-    size: int = 64,
+    size: int = 224,
     channels: int = 3,
     validation_share: float = 0.25,
     seed: int = 0,
@@ -84,7 +84,8 @@ def load_image_folder(
     path : path
         The folder.
     size : int
-        Height and width of the loaded images in pixels, at least 8.
+        Height and width of the loaded images in pixels, at least 8. Give what your net looks at:
+        224 for most nets trained on ImageNet, ``net.preprocess.size`` for any of the course's.
     channels : {3, 1}
         RGB, or grey (ITU-R 601 luma).
     validation_share : float
@@ -120,7 +121,7 @@ def load_image_folder(
     -----
     UserWarning
         Once, if there are picture files of other formats, such as GIF or HEIC, and problems are
-        not to be skipped. They are left out in any case.
+        not to be skipped. They are left out in any case, and named in ``left_out``.
 
     Examples
     --------

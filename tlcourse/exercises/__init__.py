@@ -18,7 +18,8 @@ chapter  module                      checks, ``check_...``
 9        ``keras_iris``              ``fair_split``, ``majority``
 10       ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``
 11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
-12       ``pytorch_folder``          ``leaked``, ``recall_and_precision``, ``confident_mistakes``
+12       ``pytorch_folder``          ``leaked``, ``validation_rows``, ``recall_and_precision``,
+                                   ``confident_mistakes``
 13       ``which_model``             ``nce``, ``leep``, ``regret``
 14       ``when_transfer_hurts``     ``guarded``, ``harmful``, ``pair_names``
 15       ``hard_targets``            ``adjust_logits``, ``balanced_accuracy``, ``small_loss``,
@@ -73,6 +74,7 @@ from tlcourse.exercises.pytorch_folder import (
     check_confident_mistakes,
     check_leaked,
     check_recall_and_precision,
+    check_validation_rows,
 )
 from tlcourse.exercises.pytorch_transfer_model import (
     check_output_size,
@@ -138,6 +140,7 @@ __all__ = [
     "check_sureness_slope",
     "check_true_accuracy",
     "check_twins",
+    "check_validation_rows",
     "check_vgg_inputs",
     "check_widen",
     "check_without_overlap",

@@ -33,6 +33,7 @@ from tlcourse.batches import (
     in_turn,
     to_float,
     usual_batch_size,
+    warn_if_enlarged,
 )
 from tlcourse.checks import check_counts
 from tlcourse.data import Domain, Pictures
@@ -123,6 +124,11 @@ def fit(
     DivergedError
         If the loss is no longer finite.
 
+    Warns
+    -----
+    UserWarning
+        If picture files were loaded smaller than the model's backbone looks at them.
+
     Examples
     --------
     >>> import tlcourse.keras as tl
@@ -136,6 +142,7 @@ def fit(
         raise TypeError(f"model is a {type(model).__name__}; give a keras.Model.")
     check_training_data(train, validation, patience)
     check_counts(patience=patience)
+    warn_if_enlarged(train.inputs, (p.size for p in _preprocessing(model)))
     total = count_updates(len(train), epochs=epochs, steps=steps, batch_size=batch_size)
     if labels_are_classes:
         check_outputs(model.output_shape[-1], train)
@@ -245,6 +252,7 @@ def predict(
     """
     inputs = check_inputs(inputs)
     check_counts(batch_size=batch_size)
+    warn_if_enlarged(inputs, (p.size for p in _preprocessing(model)))
     on = device_name(device)
     parts = in_turn(len(inputs), batch_size or _usual_batch_size(model, inputs, on))
     is_worth_it = len(parts) > _FEW_BATCHES or getattr(model, "predict_function", None) is not None
@@ -463,9 +471,14 @@ def compile_step(
     return update
 
 
+def _preprocessing(model: keras.Model) -> list[Preprocess]:
+    """Return the layers that give images a model's size, channels and scale."""
+    return [layer for layer in named_layers(model).values() if isinstance(layer, Preprocess)]
+
+
 def _usual_batch_size(model: keras.Model, inputs: Any, device: str | None) -> int:
     """Choose how many examples to compute at once, by what the net sees of each."""
-    preprocessing = [p for p in named_layers(model).values() if isinstance(p, Preprocess)]
-    seen = [int(np.prod(inputs.shape[1:])), *(p.channels * p.size**2 for p in preprocessing)]
+    sees = [p.channels * p.size**2 for p in _preprocessing(model)]
+    seen = [int(np.prod(inputs.shape[1:])), *sees]
     gpu = device.startswith("GPU") if device else bool(tf.config.list_physical_devices("GPU"))
     return usual_batch_size(max(seen), on_gpu=gpu)

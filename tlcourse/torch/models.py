@@ -341,8 +341,9 @@ def _fetch_imagenet(name, published):
         folder = Path(torch.hub.get_dir()) / "checkpoints"
         raise FileNotFoundError(
             f"the ImageNet weights of {name!r} are not on this computer and could not be fetched "
-            f"({error}). Download {published.url} and put it into {folder}; or, offline, use "
-            "backbone('small-resnet', weights='signs'), which comes with the course."
+            f"({error}). Download {published.url} and put it into {folder}, or give the path of a "
+            "file as weights. The course's own weights are no substitute for photographs: they "
+            "have read printed letters only."
         ) from error
 
 

@@ -40,6 +40,7 @@ from tlcourse.batches import (
     fetch,
     in_turn,
     usual_batch_size,
+    warn_if_enlarged,
 )
 from tlcourse.checks import check_counts
 from tlcourse.data import Domain, Pictures
@@ -126,6 +127,11 @@ def fit(
         outputs than there are classes.
     DivergedError
         If the loss is no longer finite.
+
+    Warns
+    -----
+    UserWarning
+        If picture files were loaded smaller than the model's backbone looks at them.
 
     Examples
     --------
@@ -228,6 +234,7 @@ def predict(
     (2, 10)
     """
     inputs = check_inputs(inputs)
+    warn_if_enlarged(inputs, _sides(model))
     check_counts(batch_size=batch_size)
     device = choose_device(device)
     model.to(device)
@@ -449,6 +456,7 @@ def _check_training(
         )
     check_counts(patience=patience)
     check_training_data(train, validation, patience)
+    warn_if_enlarged(train.inputs, _sides(model))
 
 
 def _make_precision(
@@ -474,6 +482,11 @@ def _call(model: nn.Module, inputs: Tensor) -> Tensor:
                 "Give inputs of the shape that it was made for."
             ) from error
         raise
+
+
+def _sides(model: nn.Module) -> list[int]:
+    """Return the heights and widths that a model resizes pictures to."""
+    return [module.size for module in model.modules() if isinstance(module, Preprocess)]
 
 
 def usual_batch(model: nn.Module, shape: Sequence[int], device: torch.device) -> int:
