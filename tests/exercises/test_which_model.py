@@ -1,9 +1,12 @@
 """Chapter 13's checks turn stubs and the usual wrong answers away."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
+from scipy import stats
 
-from tlcourse.exercises import Hint, check_leep, check_nce, check_regret
+from tlcourse.exercises import Hint, check_kendall, check_leep, check_nce, check_regret
 
 
 def stub(*_):
@@ -64,6 +67,20 @@ def by_place(scores, measured):
     return max(values) - values[int(np.argmax(list(scores.values())))]
 
 
+def kendall(scores, measured):
+    pairs = list(combinations(scores, 2))
+    signs = [np.sign((scores[a] - scores[b]) * (measured[a] - measured[b])) for a, b in pairs]
+    return sum(signs) / len(pairs)
+
+
+def kendall_by_scipy(scores, measured):
+    return stats.kendalltau(list(scores.values()), [measured[name] for name in scores])[0]
+
+
+def statistic(rule):
+    return lambda s, m: rule(list(s.values()), [m[name] for name in s])[0]
+
+
 WRONG = [
     (check_nce, stub, "no answer yet"),
     (check_nce, lambda z, y: -nce(z, y), "sign"),
@@ -87,6 +104,20 @@ WRONG = [
     (check_leep, make_leep(log=np.log2), "natural"),
     (check_leep, make_leep(log=np.asarray), "take the logarithm"),
     (check_leep, lambda p, y: -0.5, "expected prediction"),
+    (check_kendall, stub, "no answer yet"),
+    (check_kendall, lambda s, m: -kendall(s, m), "sign"),
+    (
+        check_kendall,
+        lambda s, m: stats.kendalltau(list(s.values()), list(m.values()))[0],
+        "by name",
+    ),
+    (check_kendall, lambda s, m: (kendall(s, m) + 1) / 2, "share of pairs"),
+    (check_kendall, lambda s, m: 10 * kendall(s, m), "number of pairs"),
+    (check_kendall, lambda s, m: kendall(s, m) / 2, "counts once"),
+    (check_kendall, statistic(stats.pearsonr), "not of their order"),
+    (check_kendall, statistic(stats.spearmanr), "Spearman"),
+    (check_kendall, lambda s, m: 0.123, "over all pairs"),
+    (check_kendall, lambda s, m: kendall(s, m) if len(s) > 3 else 1.0, "turned round"),
     (check_regret, stub, "no answer yet"),
     (check_regret, lambda s, m: -regret(s, m), "never negative"),
     (check_regret, lambda s, m: max(m.values()) - m[min(s, key=s.get)], "lowest score"),
@@ -109,4 +140,6 @@ def test_wrong_answers_get_the_right_hint(check, answer, hint):
 def test_right_answers_pass():
     check_nce(nce)
     check_leep(make_leep())
+    check_kendall(kendall)
+    check_kendall(kendall_by_scipy)
     check_regret(regret)

@@ -20,7 +20,7 @@ chapter  module                      checks, ``check_...``
 11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
 12       ``pytorch_folder``          ``leaked``, ``validation_rows``, ``recall_and_precision``,
                                    ``confident_mistakes``
-13       ``which_model``             ``nce``, ``leep``, ``regret``
+13       ``which_model``             ``nce``, ``leep``, ``kendall``, ``regret``
 14       ``when_transfer_hurts``     ``guarded``, ``harmful``, ``pair_names``
 15       ``hard_targets``            ``adjust_logits``, ``balanced_accuracy``, ``small_loss``,
                                      ``true_accuracy``
@@ -84,7 +84,12 @@ from tlcourse.exercises.pytorch_transfer_model import (
 from tlcourse.exercises.release import release, student_version
 from tlcourse.exercises.structure_transfer import check_magnitude_mask, check_soft_loss, check_widen
 from tlcourse.exercises.when_transfer_hurts import check_guarded, check_harmful, check_pair_names
-from tlcourse.exercises.which_model import check_leep, check_nce, check_regret
+from tlcourse.exercises.which_model import (
+    check_kendall,
+    check_leep,
+    check_nce,
+    check_regret,
+)
 from tlcourse.exercises.why_transfer import (
     check_labels_needed,
     check_paired_interval,
@@ -110,6 +115,7 @@ __all__ = [
     "check_harmful",
     "check_head_parameters",
     "check_interpolate",
+    "check_kendall",
     "check_kept",
     "check_label_saving",
     "check_labels_needed",

@@ -1,4 +1,4 @@
-"""Checks of chapter 13's exercises: NCE, LEEP, regret.
+"""Checks of chapter 13's exercises: NCE, LEEP, rank correlation, regret.
 
 Design choices
 --------------
@@ -7,9 +7,11 @@ Design choices
 """
 
 from collections.abc import Callable
+from itertools import combinations
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from tlcourse import scores as package
 from tlcourse.exercises.hints import Hint, call, close, number, recognise
@@ -80,36 +82,86 @@ def check_leep(function: Callable[..., Any]) -> None:
     """
     rng = np.random.default_rng(4)
     labels = rng.integers(0, 3, 150)
-    theta = rng.dirichlet(np.full(5, 0.7), 150) + 0.8 * np.eye(5)[labels]
-    theta /= theta.sum(axis=1, keepdims=True)
-    answer = number(call(function, theta, labels), _NOT_FINITE)
-    right = package.leep(theta, labels)
-    joint = np.eye(3)[labels].T @ theta / 150  # (3, 5)
+    says = rng.dirichlet(np.full(5, 0.7), 150) + 0.8 * np.eye(5)[labels]
+    says /= says.sum(axis=1, keepdims=True)
+    answer = number(call(function, says, labels), _NOT_FINITE)
+    right = package.leep(says, labels)
+    joint = np.eye(3)[labels].T @ says / 150  # (3, 5)
     given = joint / joint.sum(axis=0)
     turned = joint / joint.sum(axis=1, keepdims=True)
     slips = {
         "the sign is turned round: LEEP is at most 0": [-right],
         "these are the hard answers of NCE; LEEP uses the probabilities": [
-            package.nce(theta.argmax(axis=1), labels)
+            package.nce(says.argmax(axis=1), labels)
         ],
         "this is P(z | y): normalise over the target classes, for each z": [
-            np.log((theta * turned[labels]).sum(axis=1)).mean()
+            np.log((says * turned[labels]).sum(axis=1)).mean()
         ],
         "P(y, z) still has to be divided by P(z)": [
-            np.log((theta * joint[labels]).sum(axis=1)).mean()
+            np.log((says * joint[labels]).sum(axis=1)).mean()
         ],
         "the logarithm belongs outside the sum over z": [
-            (theta * np.log(given[labels])).sum(axis=1).mean()
+            (says * np.log(given[labels])).sum(axis=1).mean()
         ],
         "take the mean of the logarithms, not the logarithm of the mean": [
-            np.log((theta * given[labels]).sum(axis=1).mean())
+            np.log((says * given[labels]).sum(axis=1).mean())
         ],
         "this is a sum over pictures; LEEP is a mean": [150 * right],
         "take natural logarithms": [right / np.log(2), right / np.log(10)],
-        "take the logarithm": [(theta * given[labels]).sum(axis=1).mean()],
+        "take the logarithm": [(says * given[labels]).sum(axis=1).mean()],
     }
     recognise(answer, slips, rtol=1e-6)
     close(answer, right, "the mean log of the expected prediction")
+    print("Right.")
+
+
+def check_kendall(function: Callable[..., Any]) -> None:
+    """Check ``kendall(scores, measured)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps two dicts, name to number, to Kendall's rank correlation; no two numbers of a dict
+        are equal.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    scores = {"a": -2.1, "b": -0.4, "c": -0.9, "d": -3.0, "e": -0.5}
+    measured = {"e": 0.95, "d": 0.52, "b": 0.83, "c": 0.91, "a": 0.60}
+    answer = number(call(function, dict(scores), dict(measured)), _NOT_FINITE)
+    pairs = list(combinations(scores, 2))
+    same = sum(
+        (scores[one] > scores[other]) == (measured[one] > measured[other]) for one, other in pairs
+    )
+    right = 2 * same / len(pairs) - 1
+    aligned = [measured[name] for name in scores]
+    by_place = stats.kendalltau(list(scores.values()), list(measured.values())).statistic
+    slips = {
+        "the sign is turned round: pairs in the same order count for, the others against": [-right],
+        "the names stand in another order in the two dicts: look up by name, not by place": [
+            by_place
+        ],
+        "this is the share of pairs in the same order; subtract the share of the others": [
+            same / len(pairs)
+        ],
+        "divide by the number of pairs": [float(2 * same - len(pairs))],
+        "each pair counts once: there are M (M - 1) / 2 of them": [right / 2, 2 * right],
+        "this is the correlation of the numbers, not of their order": [
+            np.corrcoef(list(scores.values()), aligned)[0, 1]
+        ],
+        "this is Spearman's correlation; count pairs": [
+            stats.spearmanr(list(scores.values()), aligned).statistic
+        ],
+    }
+    recognise(answer, slips, rtol=1e-6)
+    close(answer, right, "pairs in the same order minus the others, over all pairs")
+    few = {"a": 0.1, "b": 0.2, "c": 0.3}
+    turned = {"c": -3.0, "b": 1.0, "a": 5.0}
+    if not np.isclose(number(call(function, few, turned), _NOT_FINITE), -1):
+        raise Hint("an order that is turned round has a rank correlation of -1.")
     print("Right.")
 
 

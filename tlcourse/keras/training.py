@@ -138,11 +138,7 @@ def fit(
     >>> history.loss[-1] < history.loss[0]
     True
     """
-    if not isinstance(model, keras.Model):
-        raise TypeError(f"model is a {type(model).__name__}; give a keras.Model.")
-    check_training_data(train, validation, patience)
-    check_counts(patience=patience)
-    warn_if_enlarged(train.inputs, (p.size for p in _preprocessing(model)))
+    _check_training(model, train, validation, patience)
     total = count_updates(len(train), epochs=epochs, steps=steps, batch_size=batch_size)
     if labels_are_classes:
         check_outputs(model.output_shape[-1], train)
@@ -469,6 +465,17 @@ def compile_step(
         return value
 
     return update
+
+
+def _check_training(
+    model: keras.Model, train: Domain, validation: Domain | None, patience: int | None
+) -> None:
+    """Refuse what cannot be trained, or not with these data."""
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model is a {type(model).__name__}; give a keras.Model.")
+    check_training_data(train, validation, patience)
+    check_counts(patience=patience)
+    warn_if_enlarged(train.inputs, (p.size for p in _preprocessing(model)))
 
 
 def _preprocessing(model: keras.Model) -> list[Preprocess]:
