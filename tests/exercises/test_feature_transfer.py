@@ -2,11 +2,9 @@
 
 import numpy as np
 import pytest
-from scipy.spatial.distance import cdist
 
 from tlcourse import scores
-from tlcourse.align import CORAL
-from tlcourse.exercises import Hint, check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises import Hint, check_denoising_loss, check_linear_cka, check_saving
 
 
 def stub(*_):
@@ -22,35 +20,48 @@ def centred(x):
     return x - x.mean(axis=0)
 
 
-def mmd(x, y, width, cross=2, scale=None):
-    def kernel(a, b):
-        return np.exp(-cdist(a, b, "sqeuclidean") / (scale or 2 * width**2)).mean()
-
-    return kernel(x, x) + kernel(y, y) - cross * kernel(x, y)
+def saving(epochs, versions, net, head, *, passes=True, rows=False):
+    once = versions if passes else 1
+    return epochs * (net + head) / (once * net + (versions if rows else 1) * epochs * head)
 
 
-def whiten(source):
-    values, vectors = np.linalg.eigh(np.cov(source.T))
-    return centred(source) @ vectors @ np.diag(values**-0.5) @ vectors.T
+def denoising(restore, x, kept):
+    return ((restore(x * kept) - x) ** 2).sum(axis=1).mean()
+
+
+def in_place(restore, x, kept):
+    damaged = x.copy()
+    damaged[kept == 0] = 0
+    x -= restore(damaged)
+    return np.mean([row @ row for row in x])
+
+
+def centred_in_place(x, y):
+    x -= x.mean(0)
+    y -= y.mean(0)
+    return cka(x, y)
 
 
 WRONG = [
+    (check_saving, stub, "no answer yet"),
+    (check_saving, lambda e, v, n, h: None, "returns nothing"),
+    (check_saving, lambda e, v, n, h: saving(e, v, n, h, passes=False), "passes through the net"),
+    (check_saving, lambda e, v, n, h: saving(e, v, n, h, rows=True), "one an epoch"),
+    (check_saving, lambda e, v, n, h: e / v * (n + h) / n, "every epoch, both ways"),
+    (check_saving, lambda e, v, n, h: 1 / saving(e, v, n, h), "other way round"),
+    (check_saving, lambda e, v, n, h: e * (n + h) - (v * n + e * h), "not a difference"),
+    (check_saving, lambda e, v, n, h: max(1, saving(e, v, n, h)), "below one"),
     (check_linear_cka, stub, "no answer yet"),
     (check_linear_cka, cka, "subtract the mean"),
     (check_linear_cka, lambda x, y: cka(centred(x), centred(y)) ** 0.5, "mind the squares"),
     (check_linear_cka, lambda x, y: np.linalg.norm(centred(y).T @ centred(x)) ** 2, "yours is"),
     (check_linear_cka, lambda x, y: x, "one number"),
-    (check_mmd, stub, "no answer yet"),
-    (check_mmd, lambda x, y, w: mmd(x, y, w, cross=1), "counts twice"),
-    (check_mmd, lambda x, y, w: mmd(x, y, w, scale=w**2), "2 width"),
-    (check_mmd, lambda x, y, w: mmd(x, y, w) ** 0.5, "no root"),
-    (check_mmd, lambda x, y, w: np.linalg.norm(x.mean(0) - y.mean(0)), "all pairs"),
-    (check_coral, stub, "no answer yet"),
-    (check_coral, lambda s, t: whiten(s), "you whiten"),
-    (check_coral, lambda s, t: whiten(s) * t.std(axis=0), "not enough"),
-    (check_coral, lambda s, t: s, "as it went in"),
-    (check_coral, lambda s, t: s[:, :2], "shape"),
-    (check_coral, lambda s, t: whiten(s) @ np.cov(t.T), "matrix roots"),
+    (check_denoising_loss, stub, "no answer yet"),
+    (check_denoising_loss, lambda r, x, k: ((r(x) - x) ** 2).sum() / 6, "must see the damaged"),
+    (check_denoising_loss, lambda r, x, k: ((r(x * k) - x * k) ** 2).sum() / 6, "with the clean"),
+    (check_denoising_loss, lambda r, x, k: denoising(r, x, 1 - k), "where a pixel stays"),
+    (check_denoising_loss, lambda r, x, k: ((r(x * k) - x) ** 2).mean(), "sum the squares"),
+    (check_denoising_loss, lambda r, x, k: ((x * k - x) ** 2).sum() / 6, "restore it first"),
 ]
 
 
@@ -60,6 +71,16 @@ def test_wrong_answers_get_the_right_hint(check, answer, hint):
         check(answer)
 
 
-def test_the_package_s_own_functions_pass():
-    check_linear_cka(scores.linear_cka)
-    check_coral(lambda s, t: CORAL(reg=0).fit_transform(s, target=t))
+RIGHT = [
+    (check_saving, saving),
+    (check_saving, lambda e, v, n, h: (n + h) / (v * n / e + h)),
+    (check_linear_cka, scores.linear_cka),
+    (check_linear_cka, centred_in_place),
+    (check_denoising_loss, denoising),
+    (check_denoising_loss, in_place),
+]
+
+
+@pytest.mark.parametrize(("check", "answer"), RIGHT)
+def test_right_answers_pass_however_they_are_written(check, answer):
+    check(answer)

@@ -12,7 +12,9 @@ chapter  module                      checks, ``check_...``
 3        ``mathematics``             ``gradient``, ``kept``, ``pull``, ``twins``
 4        ``parameter_transfer``      ``batch_norm``, ``discriminative_rates``, ``interpolate``,
                                      ``merge_lora``, ``lora_layer``
-5        ``feature_transfer``        ``linear_cka``, ``mmd``, ``coral``
+5        ``feature_transfer``        ``saving``, ``linear_cka``, ``denoising_loss``
+6        ``domain_gap``              ``importance_weights``, ``mmd``, ``coral``,
+                                     ``reverse_gradient``, ``adaptation_step``
 7        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
 8        ``keras_mlp``               ``cross_entropy``, ``bounding_box``
 9        ``keras_iris``              ``fair_split``, ``majority``
@@ -45,7 +47,18 @@ from tlcourse.exercises.beyond_images import (
     check_without_overlap,
 )
 from tlcourse.exercises.concepts import check_label_saving, check_setting
-from tlcourse.exercises.feature_transfer import check_coral, check_linear_cka, check_mmd
+from tlcourse.exercises.domain_gap import (
+    check_adaptation_step,
+    check_coral,
+    check_importance_weights,
+    check_mmd,
+    check_reverse_gradient,
+)
+from tlcourse.exercises.feature_transfer import (
+    check_denoising_loss,
+    check_linear_cka,
+    check_saving,
+)
 from tlcourse.exercises.hard_targets import (
     check_adjust_logits,
     check_balanced_accuracy,
@@ -98,6 +111,7 @@ from tlcourse.exercises.why_transfer import (
 
 __all__ = [
     "Hint",
+    "check_adaptation_step",
     "check_adjust_logits",
     "check_balanced_accuracy",
     "check_batch_norm",
@@ -105,6 +119,7 @@ __all__ = [
     "check_confident_mistakes",
     "check_coral",
     "check_cross_entropy",
+    "check_denoising_loss",
     "check_descend",
     "check_discriminative_rates",
     "check_equal_bins_error",
@@ -114,6 +129,7 @@ __all__ = [
     "check_guarded",
     "check_harmful",
     "check_head_parameters",
+    "check_importance_weights",
     "check_interpolate",
     "check_kendall",
     "check_kept",
@@ -139,6 +155,8 @@ __all__ = [
     "check_recall_and_precision",
     "check_regret",
     "check_rehead",
+    "check_reverse_gradient",
+    "check_saving",
     "check_setting",
     "check_share_copied",
     "check_small_loss",

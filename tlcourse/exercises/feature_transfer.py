@@ -1,4 +1,4 @@
-"""Checks of chapter 5's exercises: similarity, distance and alignment of features.
+"""Checks of chapter 5's exercises: what storing saves, similarity, and restoring.
 
 Design choices
 --------------
@@ -11,9 +11,39 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, number, recognise
+from tlcourse.exercises.hints import Hint, array, call, close, number, recognise
 
 _NOT_FINITE = "is there a division by zero, or the root of a negative number?"
+
+
+def check_saving(function: Callable[..., Any]) -> None:
+    """Check ``saving(epochs, versions, net_cost, head_cost)``.
+
+    Parameters
+    ----------
+    function : callable
+        Returns how many times cheaper stored features are than a net that runs in every epoch,
+        when each picture is stored in so many augmented versions.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    answer = number(call(function, 30, 4, 8.0, 2.0), _NOT_FINITE)
+    slips = {
+        "each of the versions passes through the net once: versions times net_cost": 300 / 68,
+        "the versions are seen in turn, one an epoch, so the head sees as many rows as without "
+        "storing": 300 / (4 * (8 + 30 * 2)),
+        "the head works in every epoch, both ways": [240 / 32, 240 / 92, 300 / 32, 300 / 34],
+        "the other way round: what the net in every epoch costs, over what storing costs": 92 / 300,
+        "how many times cheaper is a quotient, not a difference": [208.0, -208.0],
+    }
+    recognise(answer, slips)
+    close(answer, 300 / 92, "the quotient of the two costs for one picture")
+    below = number(call(function, 2, 5, 10.0, 1.0), _NOT_FINITE)
+    close(below, 22 / 52, "a number below one, where storing costs more than it saves")
+    print("Right.")
 
 
 def check_linear_cka(function: Callable[..., Any]) -> None:
@@ -55,79 +85,49 @@ def check_linear_cka(function: Callable[..., Any]) -> None:
     print("Right.")
 
 
-def check_mmd(function: Callable[..., Any]) -> None:
-    """Check ``mmd(x, y, width)``.
+def check_denoising_loss(function: Callable[..., Any]) -> None:
+    """Check ``denoising_loss(restore, pictures, kept)``.
 
     Parameters
     ----------
     function : callable
-        Maps features ``(n, d)`` and ``(m, d)`` to the squared MMD with a Gaussian kernel.
+        Takes a function from pictures ``(n, d)`` to restored ones, the clean pictures, and a mask
+        of the same shape, 1 where a pixel is kept and 0 where it is blackened. Returns the mean
+        over the pictures of the squared distance between restored and clean.
 
     Raises
     ------
     Hint
         If an answer is wrong.
     """
-    rng = np.random.default_rng(1)
-    x, y, width = rng.normal(size=(12, 2)), rng.normal(size=(9, 2)) + 1, 1.5
+    rng = np.random.default_rng(4)
+    pictures = rng.uniform(0.1, 1, size=(6, 5))
+    kept = (rng.uniform(size=(6, 5)) < 0.6).astype(float)
 
-    def mean_kernel(a, b, scale=2 * width**2):
-        return np.mean([np.exp(-((p - q) ** 2).sum() / scale) for p in a for q in b])
+    def restore(seen: Any) -> np.ndarray:
+        return 0.8 * array(seen, 6, 5) + 0.1
 
-    def squared(scale=2 * width**2, cross=2):
-        return (
-            mean_kernel(x, x, scale) + mean_kernel(y, y, scale) - cross * mean_kernel(x, y, scale)
-        )
+    def loss(seen: np.ndarray, wanted: np.ndarray) -> float:
+        return float(((restore(seen) - wanted) ** 2).sum() / 6)
 
-    answer = number(call(function, x, y, width), _NOT_FINITE)
+    expected = loss(pictures * kept, pictures)
+    answer = number(call(function, restore, pictures, kept), _NOT_FINITE)
     slips = {
-        "the kernel between the domains counts twice: -2 E k(x, y)": squared(cross=1),
-        "the kernel is exp(-|x - y|^2 / (2 width^2))": [
-            squared(scale=width**2),
-            squared(scale=2 * width),
+        "the net must see the damaged pictures: blacken before you restore": loss(
+            pictures, pictures
+        ),
+        "compare with the clean pictures; else the net learns to restore the damage": loss(
+            pictures * kept, pictures * kept
+        ),
+        "kept is 1 where a pixel stays": loss(pictures * (1 - kept), pictures),
+        "sum the squares over a picture's pixels, and take the mean over the pictures": [
+            expected / 5,
+            expected * 6,
         ],
-        "return the squared MMD; there is no root": np.sqrt(squared()),
+        "the damaged picture itself is compared; restore it first": float(
+            ((pictures * kept - pictures) ** 2).sum() / 6
+        ),
     }
     recognise(answer, slips)
-    if not np.isclose(answer, squared()):
-        raise Hint(
-            f"the squared MMD of the check's samples is {squared():.4f}; yours is "
-            f"{answer:.4f}. Take the mean over all pairs, a point with itself included."
-        )
-    print("Right.")
-
-
-def check_coral(function: Callable[..., Any]) -> None:
-    """Check ``coral(source, target)``.
-
-    Parameters
-    ----------
-    function : callable
-        Maps features ``(n, d)`` and ``(m, d)`` to source features with the target's covariance.
-
-    Raises
-    ------
-    Hint
-        If an answer is wrong.
-    """
-    rng = np.random.default_rng(2)
-    source = rng.normal(size=(300, 3)) @ np.array([[2, 0, 0], [1, 1, 0], [0, 0, 0.5]])
-    target = rng.normal(size=(200, 3)) @ np.array([[1, 0, 1], [0, 3, 0], [0, 0, 1]])
-    answer = np.asarray(call(function, source, target), dtype=float)
-    if answer.shape != source.shape:
-        raise Hint(f"source features keep their shape {source.shape}; yours are {answer.shape}.")
-    covariance, wanted = np.cov(answer.T), np.cov(target.T)
-    if np.allclose(covariance, np.eye(3), atol=0.05):
-        raise Hint("you whiten the source; now give it the target's covariance: times C_t^(1/2).")
-    if np.allclose(np.diag(covariance), np.diag(wanted), rtol=0.05) and not np.allclose(
-        covariance, wanted, atol=0.1
-    ):
-        raise Hint("variances agree but covariances do not: scaling columns is not enough.")
-    if np.allclose(np.cov(source.T), covariance, atol=0.05):
-        raise Hint("the source comes out as it went in.")
-    if not np.allclose(covariance, wanted, atol=0.1):
-        raise Hint(
-            "the covariance of the answer is not the target's. It is C_s^(-1/2) first, then "
-            "C_t^(1/2), with matrix roots: not the roots of the entries."
-        )
+    close(answer, expected, "the mean squared distance between restored and clean")
     print("Right.")
