@@ -6,7 +6,13 @@ import math
 import pytest
 from torch import nn
 
-from tlcourse.exercises import Hint, check_output_size, check_rehead, check_share_copied
+from tlcourse.exercises import (
+    Hint,
+    check_output_size,
+    check_rehead,
+    check_share_copied,
+    check_two_rates,
+)
 
 
 def stub(*_):
@@ -15,6 +21,19 @@ def stub(*_):
 
 def try_rehead(answer):
     check_rehead(answer, nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4)))
+
+
+def try_two_rates(answer):
+    model = nn.ModuleDict({"backbone": nn.Linear(6, 5), "head": nn.Linear(5, 4)})
+    model.backbone, model.head = model["backbone"], model["head"]
+    check_two_rates(answer, model)
+
+
+def groups(model, extractor_rate, head_rate):
+    return [
+        {"params": model.backbone.parameters(), "lr": extractor_rate},
+        {"params": list(model.head.parameters()), "lr": head_rate},
+    ]
 
 
 def size(n, kernel, stride=1, padding=0):
@@ -69,6 +88,22 @@ WRONG = [
     (check_share_copied, lambda s, t: len(fits(s, t)) / len(t), "share of arrays"),
     (check_share_copied, lambda s, t: 30 / sum(a.size for a in s.values()), "size of the source"),
     (check_share_copied, lambda s, t: share(s, t) if s else 1.0, "source is empty"),
+    (check_share_copied, lambda s, t: None, "returns nothing"),
+    (try_rehead, lambda m, k: None, "returns nothing"),
+    (try_two_rates, stub, "no answer yet"),
+    (try_two_rates, lambda m, h, r: None, "returns nothing"),
+    (try_two_rates, lambda m, h, r: (r * h, h), "list of dicts"),
+    (try_two_rates, lambda m, h, r: [{"params": m.head.parameters()}], '"lr"'),
+    (try_two_rates, lambda m, h, r: groups(m, h, r * h), "should have rate"),
+    (try_two_rates, lambda m, h, r: groups(m, r, h), "the ratio is not the rate"),
+    (try_two_rates, lambda m, h, r: groups(m, 0.1 * h, h), "should have rate"),
+    (try_two_rates, lambda m, h, r: groups(m, r * h, h)[1:], "extractor are in no group"),
+    (try_two_rates, lambda m, h, r: groups(m, r * h, h)[:1], "head are in no group"),
+    (
+        try_two_rates,
+        lambda m, h, r: [{"params": m.parameters(), "lr": r * h}, groups(m, h, h)[1]],
+        "in two groups",
+    ),
 ]
 
 
@@ -82,6 +117,14 @@ def test_right_answers_pass():
     check_output_size(size)
     try_rehead(rehead)
     check_share_copied(share)
+    try_two_rates(lambda m, h, r: groups(m, r * h, h))
+    try_two_rates(
+        lambda m, h, r: [
+            {"params": [one], "lr": rate}
+            for part, rate in ((m.head, h), (m.backbone, r * h))
+            for one in part.parameters()
+        ]
+    )
 
 
 def test_the_sizes_are_those_of_the_layers():

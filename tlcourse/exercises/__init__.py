@@ -16,10 +16,10 @@ chapter  module                      checks, ``check_...``
 6        ``domain_gap``              ``importance_weights``, ``mmd``, ``coral``,
                                      ``reverse_gradient``, ``adaptation_step``
 7        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
-8        ``keras_mlp``               ``cross_entropy``, ``bounding_box``
-9        ``keras_iris``              ``fair_split``, ``majority``
-10       ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``
-11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``
+8        ``keras_mlp``               ``cross_entropy``, ``bounding_box``, ``damage``
+9        ``keras_iris``              ``fair_split``, ``majority``, ``standardise``
+10       ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``, ``fold``
+11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``, ``two_rates``
 12       ``pytorch_folder``          ``leaked``, ``validation_rows``, ``recall_and_precision``,
                                    ``confident_mistakes``
 13       ``which_model``             ``nce``, ``leep``, ``kendall``, ``regret``
@@ -66,9 +66,14 @@ from tlcourse.exercises.hard_targets import (
     check_true_accuracy,
 )
 from tlcourse.exercises.hints import Hint
-from tlcourse.exercises.keras_iris import check_fair_split, check_majority
-from tlcourse.exercises.keras_mlp import check_bounding_box, check_cross_entropy
-from tlcourse.exercises.keras_vgg16 import check_descend, check_head_parameters, check_vgg_inputs
+from tlcourse.exercises.keras_iris import check_fair_split, check_majority, check_standardise
+from tlcourse.exercises.keras_mlp import check_bounding_box, check_cross_entropy, check_damage
+from tlcourse.exercises.keras_vgg16 import (
+    check_descend,
+    check_fold,
+    check_head_parameters,
+    check_vgg_inputs,
+)
 from tlcourse.exercises.looking_inside import (
     check_equal_bins_error,
     check_occlusion,
@@ -93,6 +98,7 @@ from tlcourse.exercises.pytorch_transfer_model import (
     check_output_size,
     check_rehead,
     check_share_copied,
+    check_two_rates,
 )
 from tlcourse.exercises.release import release, student_version
 from tlcourse.exercises.structure_transfer import check_magnitude_mask, check_soft_loss, check_widen
@@ -119,12 +125,14 @@ __all__ = [
     "check_confident_mistakes",
     "check_coral",
     "check_cross_entropy",
+    "check_damage",
     "check_denoising_loss",
     "check_descend",
     "check_discriminative_rates",
     "check_equal_bins_error",
     "check_f1_cells",
     "check_fair_split",
+    "check_fold",
     "check_gradient",
     "check_guarded",
     "check_harmful",
@@ -161,9 +169,11 @@ __all__ = [
     "check_share_copied",
     "check_small_loss",
     "check_soft_loss",
+    "check_standardise",
     "check_sureness_slope",
     "check_true_accuracy",
     "check_twins",
+    "check_two_rates",
     "check_validation_rows",
     "check_vgg_inputs",
     "check_widen",

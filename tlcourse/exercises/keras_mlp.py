@@ -1,8 +1,9 @@
-"""Checks of chapter 8's exercises: a loss in two forms, and the frame of a picture.
+"""Checks of chapter 8's exercises: a loss in two forms, the frame of a picture, and its damage.
 
 Design choices
 --------------
 - Pictures are not square and ink touches a border: rows and columns cannot be taken for each other.
+- What is drawn at random is checked by what must hold for any generator.
 """
 
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, close, recognise
+from tlcourse.exercises.hints import Hint, array, call, close, number, recognise
 
 
 def check_cross_entropy(function: Callable[..., Any]) -> None:
@@ -37,9 +38,9 @@ def check_cross_entropy(function: Callable[..., Any]) -> None:
         "you divide by n times k; each example counts once, so divide by n": rows.sum() / 24,
     }
     for form, given in (("integers", labels), ("one-hot rows", np.eye(4)[labels])):
-        answer = call(function, probabilities, given)
-        if np.shape(answer) == ():
-            recognise(answer, slips)
+        advice = "a true class with probability above 0 has a finite loss."
+        answer = number(call(function, probabilities, given), advice)
+        recognise(answer, slips)
         close(answer, rows.mean(), f"the mean of -log p of the true class, with {form}")
     try:
         answer = function(probabilities, np.eye(4)[labels][:, :3])
@@ -71,7 +72,7 @@ def check_bounding_box(function: Callable[..., Any]) -> None:
     picture = np.full((9, 14), 0.2)
     picture[2:5, 6], picture[4, 6:14] = 0.9, 0.8
     wanted = (2, 5, 6, 14)
-    answer = tuple(int(edge) for edge in call(function, picture, 0.5))
+    answer = _edges(call(function, picture, 0.5))
     if answer == wanted[2:] + wanted[:2]:
         raise Hint("rows and columns are exchanged: top and bottom are rows, axis 0.")
     if answer == (2, 4, 6, 13):
@@ -80,7 +81,51 @@ def check_bounding_box(function: Callable[..., Any]) -> None:
         raise Hint("you take every pixel that is not zero for ink; compare with the threshold.")
     if answer != wanted:
         raise Hint(f"the ink spans rows 2 to 4 and columns 6 to 13, so {wanted}; yours: {answer}.")
-    answer = tuple(int(edge) for edge in call(function, np.zeros((3, 5)), 0.5))
+    answer = _edges(call(function, np.zeros((3, 5)), 0.5))
     if answer != (0, 3, 0, 5):
         raise Hint(f"a picture (3, 5) without ink has the box (0, 3, 0, 5); yours: {answer}.")
     print("Right.")
+
+
+def check_damage(function: Callable[..., Any]) -> None:
+    """Check ``damage(pictures, share, seed)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps pictures ``(n, h, w, 1)``, a share from 0 to 1 and a seed to a copy in which each pixel
+        is 0 with this chance.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    pictures = np.random.default_rng(0).uniform(0.2, 1, size=(40, 8, 12, 1))
+    given = pictures.copy()
+    answer = array(call(function, pictures, 0.25, 0, copies=False), *given.shape)
+    if not np.array_equal(pictures, given):
+        raise Hint("the given pictures were changed; the autoencoder has to restore them.")
+    lost = answer == 0
+    if not np.allclose(answer[~lost], given[~lost]):
+        raise Hint("a pixel is either 0 or as it was; yours has others.")
+    if (lost == lost[:1]).all() and lost.any():
+        raise Hint("every picture loses the same pixels; draw for each pixel of each picture.")
+    if set(lost.mean(axis=(1, 2, 3))) <= {0.0, 1.0} and lost.any():
+        raise Hint("whole pictures are lost; draw for each pixel.")
+    if abs(lost.mean() - 0.75) < 0.05:
+        raise Hint("you keep the share that should go.")
+    if abs(lost.mean() - 0.25) > 0.05:
+        raise Hint(f"a share of 0.25 should go; in yours {lost.mean():.2f} of the pixels are 0.")
+    if not np.array_equal(call(function, given, 0.25, 0), answer):
+        raise Hint("the same seed gives other damage; make the generator from the seed.")
+    if np.array_equal(call(function, given, 0.25, 1), answer):
+        raise Hint("another seed gives the same damage; make the generator from the seed.")
+    if not np.array_equal(call(function, given, 0.0, 0), given):
+        raise Hint("with a share of 0 nothing is lost.")
+    print("Right.")
+
+
+def _edges(answer):
+    """Return four whole numbers, however they came."""
+    return tuple(int(edge) for edge in array(answer, 4))

@@ -1,9 +1,10 @@
-"""Checks of chapter 10's exercises: sizes of heads, preprocessing, and the sign of a step.
+"""Checks of chapter 10's exercises: heads, preprocessing, steps, and BatchNorm folded away.
 
 Design choices
 --------------
-- Preprocessing is checked on three colours whose right values are written out, so no framework is
-  imported.
+- Preprocessing is checked on four colours, one of them between whole numbers, so that what is cut
+  off shows.
+- A step is checked at two rates: one that is written into the answer is not enough.
 """
 
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, expect, recognise
+from tlcourse.exercises.hints import Hint, array, call, expect, recognise
 
 
 def check_head_parameters(function: Callable[..., Any]) -> None:
@@ -55,17 +56,19 @@ def check_vgg_inputs(function: Callable[..., Any]) -> None:
     Hint
         If an answer is wrong.
     """
-    pictures = np.zeros((1, 1, 3, 3))
-    pictures[0, 0, 0, 0] = pictures[0, 0, 1, 2] = 1  # red, blue, black
+    pictures = np.zeros((1, 1, 4, 3))
+    pictures[0, 0, 0, 0] = pictures[0, 0, 1, 2] = 1  # red, blue, black, and something between
+    pictures[0, 0, 3] = 0.1, 0.3, 0.7
     given = pictures.copy()
-    answer = np.asarray(call(function, pictures, copies=False))
+    answer = array(call(function, pictures, copies=False), *given.shape)
     if not np.array_equal(pictures, given):
         raise Hint("the given pictures were changed; make a new array.")
     means = np.array([103.939, 116.779, 123.68])
     wanted = pictures[..., ::-1] * 255 - means
-    if answer.shape != wanted.shape:
-        raise Hint(f"the shape is {answer.shape}; it stays {wanted.shape}.")
+    whole = np.floor(pictures[..., ::-1] * 255) - means
+    cut = "colours were cut to whole numbers (uint8?); a net takes the fractions too"
     slips = {
+        cut: [whole, np.rint(pictures[..., ::-1] * 255) - means, np.trunc(wanted), wanted // 1],
         "the colours are in the order red, green, blue; VGG16 wants them the other way round": (
             pictures * 255 - means
         ),
@@ -78,8 +81,9 @@ def check_vgg_inputs(function: Callable[..., Any]) -> None:
     recognise(answer, slips, atol=1e-3)
     if not np.allclose(answer, wanted, atol=1e-3):
         raise Hint(
-            f"a red pixel becomes {wanted[0, 0, 0].round(3).tolist()}; yours is "
-            f"{answer[0, 0, 0].round(3).tolist()}."
+            f"a red pixel becomes {wanted[0, 0, 0].round(3).tolist()}, and (0.1, 0.3, 0.7) becomes "
+            f"{wanted[0, 0, 3].round(3).tolist()}; yours are {answer[0, 0, 0].round(3).tolist()} "
+            f"and {answer[0, 0, 3].round(3).tolist()}."
         )
     print("Right.")
 
@@ -97,20 +101,76 @@ def check_descend(function: Callable[..., Any]) -> None:
     Hint
         If an answer is wrong.
     """
-    start = [np.array([1.0, -2.0]), np.array([[3.0]])]
-    given = [part.copy() for part in start]
-    answer = call(function, start, [2 * part for part in start], 0.1, copies=False)
-    if any(not np.array_equal(*pair) for pair in zip(start, given, strict=True)):
-        raise Hint("the given arrays were changed; `p -= ...` works in place, `p - ...` does not.")
-    if answer is None or len(answer) != 2:
-        raise Hint("return a list with one array for each parameter.")
-    if np.allclose(answer[0], 1.2 * given[0]):
-        raise Hint("you climb: a step against the gradient lowers the loss.")
-    if np.allclose(answer[0], -given[0]):
-        raise Hint("the rate is missing.")
-    if any(not np.allclose(one, 0.8 * part) for one, part in zip(answer, given, strict=True)):
-        raise Hint(
-            f"from {given[0].tolist()} with gradient {(2 * given[0]).tolist()} and rate 0.1 "
-            f"the step leads to {(0.8 * given[0]).tolist()}; yours: {answer[0]}."
-        )
+    for rate in (0.1, 0.25):
+        start = [np.array([1.0, -2.0]), np.array([[3.0]])]
+        slopes = [2 * part for part in start]
+        given, steep = ([part.copy() for part in parts] for parts in (start, slopes))
+        answer = call(function, start, slopes, rate, copies=False)
+        if not all(map(np.array_equal, start, given)):
+            raise Hint("the parameters were changed; `p -= ...` works in place.")
+        if not all(map(np.array_equal, slopes, steep)):
+            raise Hint("the gradients were changed; `g *= rate` works in place.")
+        if not isinstance(answer, list | tuple) or len(answer) != 2:
+            raise Hint("return a list with one array for each parameter.")
+        new = [array(one, *part.shape) for one, part in zip(answer, given, strict=True)]
+        if np.allclose(new[0], (1 + 2 * rate) * given[0]):
+            raise Hint("you climb: a step against the gradient lowers the loss.")
+        if np.allclose(new[0], -given[0]):
+            raise Hint("the rate is missing.")
+        if rate != 0.1 and np.allclose(new[0], 0.8 * given[0]):
+            raise Hint(f"with rate {rate} you step as with 0.1; use the rate that is given.")
+        wanted = [(1 - 2 * rate) * part for part in given]
+        if not all(map(np.allclose, new, wanted)):
+            raise Hint(
+                f"from {given[0].tolist()} with gradient {steep[0].tolist()} and rate {rate} "
+                f"the step leads to {wanted[0].tolist()}; yours: {new[0]}."
+            )
+    print("Right.")
+
+
+def check_fold(function: Callable[..., Any]) -> None:
+    """Check ``fold(kernel, gamma, beta, mean, variance, epsilon)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a convolution's kernel ``(h, w, channels in, channels out)`` without bias and what
+        the BatchNorm behind it holds, each ``(channels out,)``, to the kernel and the bias
+        ``(channels out,)`` of one convolution that does the work of both.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    rng = np.random.default_rng(0)
+    kernel, epsilon = rng.normal(size=(3, 3, 4, 4)), 0.1
+    gamma, variance = rng.uniform(0.5, 2, (2, 4))
+    beta, mean = rng.normal(size=(2, 4))
+    answer = call(function, kernel, gamma, beta, mean, variance, epsilon)
+    if not isinstance(answer, list | tuple) or len(answer) != 2:
+        raise Hint("return two arrays, (kernel, bias).")
+    folded, bias = array(answer[0], *kernel.shape), array(answer[1], 4)
+    scale = gamma / np.sqrt(variance + epsilon)
+    slips = {
+        "epsilon is missing: it is added to the variance": kernel * (gamma / np.sqrt(variance)),
+        "you divide by the variance; take its root": kernel * (gamma / (variance + epsilon)),
+        "gamma is missing": kernel / np.sqrt(variance + epsilon),
+        "you scale by the channel that comes in; BatchNorm stands behind the convolution": (
+            kernel * scale[:, None]
+        ),
+        "the kernel is as it was; its outputs are scaled": kernel,
+    }
+    recognise(folded, slips)
+    if not np.allclose(folded, kernel * scale):
+        raise Hint("each output channel is multiplied by gamma / sqrt(variance + epsilon).")
+    slips = {
+        "the mean is missing: it is scaled as well and subtracted": beta,
+        "the mean is subtracted unscaled; it passes through the division too": beta - mean,
+        "the mean is added; BatchNorm subtracts it": beta + mean * scale,
+        "beta is missing": -mean * scale,
+    }
+    recognise(bias, slips)
+    if not np.allclose(bias, beta - mean * scale):
+        raise Hint("the bias is what BatchNorm makes of 0; put z = 0 into its formula.")
     print("Right.")

@@ -1,4 +1,4 @@
-"""Checks of chapter 11's exercises: shapes, new heads, and what was copied.
+"""Checks of chapter 11's exercises: shapes, new heads, what was copied, and two rates.
 
 Design choices
 --------------
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, close, expect, recognise
+from tlcourse.exercises.hints import Hint, call, close, expect, number, recognise
 
 
 def check_output_size(function: Callable[..., Any]) -> None:
@@ -105,7 +105,7 @@ def check_share_copied(function: Callable[..., Any]) -> None:
         "head": np.zeros((10, 4)),
         "new": np.zeros(30),
     }
-    answer = call(function, source, target)
+    answer = number(call(function, source, target), "count the target's numbers.")
     slips = {
         "the head has the same name and another shape; it cannot be copied": 70 / 100,
         "this is the share of arrays; count their numbers, a bias is not a kernel": 2 / 4,
@@ -114,4 +114,45 @@ def check_share_copied(function: Callable[..., Any]) -> None:
     recognise(answer, slips)
     close(answer, 0.3, "the share of the target's numbers that have a partner")
     close(call(function, {}, target), 0.0, "nothing, when the source is empty")
+    print("Right.")
+
+
+def check_two_rates(function: Callable[..., Any], model: Any) -> None:
+    """Check ``two_rates(model, head_rate, ratio)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps a model with a ``backbone`` and a ``head``, the head's learning rate and how fast the
+        backbone moves, measured in it, to the parameter groups of a ``torch.optim`` optimiser.
+    model : torch.nn.Module
+        What to try it on.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    parts = {
+        "extractor": {id(one) for one in model.backbone.parameters()},
+        "head": {id(one) for one in model.head.parameters()},
+    }
+    for head_rate, ratio in ((0.5, 0.1), (0.02, 2.0)):
+        groups = call(function, model, head_rate, ratio, copies=False)
+        if not isinstance(groups, list | tuple) or not all(isinstance(one, dict) for one in groups):
+            raise Hint("return a list of dicts, as torch.optim takes them: one for each rate.")
+        if any({"params", "lr"} - one.keys() for one in groups):
+            raise Hint('each dict needs its "params" and its "lr".')
+        rates = [(id(one), group["lr"]) for group in groups for one in group["params"]]
+        if len(rates) > len(dict(rates)):
+            raise Hint("a parameter stands in two groups; torch.optim refuses that.")
+        wanted = {"extractor": ratio * head_rate, "head": head_rate}
+        for name, members in parts.items():
+            found = {rate for one, rate in rates if one in members}
+            if not members <= dict(rates).keys():
+                raise Hint(f"parameters of the {name} are in no group, so they would never move.")
+            if name == "extractor" and found == {ratio}:
+                raise Hint("the ratio is not the rate; multiply it by head_rate.")
+            if any(not np.isclose(rate, wanted[name]) for rate in found):
+                raise Hint(f"the {name} should have rate {wanted[name]:g}; yours has {found}.")
     print("Right.")
