@@ -23,13 +23,14 @@ _MAX_ITERATIONS = 1000
 def leep(source_probabilities: ArrayLike, labels: ArrayLike) -> float:
     r"""Log expected empirical prediction: how well the source's own classes explain the labels.
 
-    .. math:: \frac1n \sum_i \log \sum_z \hat P(y_i \mid z) \, \theta(x_i)_z, \qquad
-              \hat P(y, z) = \frac1n \sum_{i: y_i = y} \theta(x_i)_z
+    .. math:: \frac1n \sum_i \log \sum_{y_s} \hat p(y_i \mid y_s) \, p_s(y_s \mid x_i), \qquad
+              \hat p(y, y_s) = \frac1n \sum_{i: y_i = y} p_s(y_s \mid x_i)
 
     Parameters
     ----------
     source_probabilities : array-like, shape (n, k_source)
-        :math:`\theta`: the source model's class probabilities on target inputs; rows sum to 1.
+        :math:`p_s(y_s \mid x_i)`: the source model's class probabilities on target inputs; rows
+        sum to 1.
     labels : array-like of int, shape (n,)
         Target classes.
 
@@ -55,32 +56,32 @@ def leep(source_probabilities: ArrayLike, labels: ArrayLike) -> float:
     >>> round(leep(shares, [0, 0, 1]), 3)
     -0.245
     """
-    theta = check_features("source_probabilities", source_probabilities)
-    if theta.min() < 0 or np.abs(theta.sum(axis=1) - 1).max() > 1e-3:
+    says = check_features("source_probabilities", source_probabilities)
+    if says.min() < 0 or np.abs(says.sum(axis=1) - 1).max() > 1e-3:
         raise ValueError(
             "source_probabilities must be >= 0 and sum to 1 in each row; they span "
-            f"[{theta.min():.3g}, {theta.max():.3g}]: apply a softmax to the source's logits."
+            f"[{says.min():.3g}, {says.max():.3g}]: apply a softmax to the source's logits."
         )
-    classes, codes = check_class_labels("labels", labels, rows=len(theta))
+    classes, codes = check_class_labels("labels", labels, rows=len(says))
     members = [np.flatnonzero(codes == code) for code in range(len(classes))]
-    joint = np.stack([theta[rows].sum(axis=0) for rows in members])  # (k, k_source)
+    joint = np.stack([says[rows].sum(axis=0) for rows in members])  # (k, k_source)
     marginal = joint.sum(axis=0)
     conditional = joint / np.where(marginal > 0, marginal, 1)
     per_class = (
-        np.log(theta[r] @ given).sum() for r, given in zip(members, conditional, strict=True)
+        np.log(says[r] @ given).sum() for r, given in zip(members, conditional, strict=True)
     )
-    return float(sum(per_class) / len(theta))
+    return float(sum(per_class) / len(says))
 
 
 def nce(source_labels: ArrayLike, labels: ArrayLike) -> float:
     r"""Negative conditional entropy of the target labels given the source model's predictions.
 
-    .. math:: -H(Y \mid Z) = \sum_{y, z} \hat P(y, z) \log \frac{\hat P(y, z)}{\hat P(z)}
+    .. math:: \sum_{y, y_s} \hat p(y, y_s) \log \frac{\hat p(y, y_s)}{\hat p(y_s)}
 
     Parameters
     ----------
     source_labels : array-like of int, shape (n,)
-        :math:`z`: the source class that the source model predicts for each target input.
+        :math:`y_s`: the source class that the source model predicts for each target input.
     labels : array-like of int, shape (n,)
         :math:`y`: target classes.
 
@@ -175,12 +176,12 @@ def h_score(features: ArrayLike, labels: ArrayLike, *, regularised: bool = True)
 def logme(features: ArrayLike, labels: ArrayLike) -> float:
     r"""Log maximum evidence: how probable a Bayesian linear model on the features finds the labels.
 
-    For each target column y, with :math:`F` (n, d) the features,
+    For each target column y, with :math:`\mathbf Z` (n, d) the features,
 
-    .. math:: \frac1n \max_{\alpha, \beta} \log \int p(y \mid F w, \beta^{-1} I) \,
-              p(w \mid 0, \alpha^{-1} I) \, dw
+    .. math:: \frac1n \max_{\nu, \sigma^2} \log \int p(y \mid \mathbf Z w, \sigma^2 I) \,
+              p(w \mid 0, \nu I) \, dw
 
-    found by the paper's fixed-point iteration from :math:`\alpha = \beta = 1`, then averaged over
+    found by the paper's fixed-point iteration from :math:`\nu = \sigma^2 = 1`, then averaged over
     columns: classes one against the rest, or regression targets. No intercept is fitted.
 
     Parameters
@@ -236,8 +237,9 @@ def _maximise_evidence(
 ) -> Float64[np.ndarray, " m"]:
     """Return the largest evidence per example of each column, (m,).
 
-    The iteration moves only the ratio t of alpha and beta: given t, the best beta is
-    n / (residual + t |m|^2), which turns the evidence into a function of t alone.
+    The iteration moves only the ratio t of the variances of noise and weights: given t, the best
+    variance of the noise is (residual + t |m|^2) / n, which turns the evidence into a function of
+    t alone.
     """
     ratio, evidence = np.ones(inside.shape[1]), np.full(inside.shape[1], -np.inf)
     bounds = squares.max() * _EPS, squares.max() / _EPS
