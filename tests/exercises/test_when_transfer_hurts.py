@@ -97,6 +97,8 @@ WRONG = [
     (check_harmful, lambda d, c: ~harmful(d, c), "without harm"),
     (check_harmful, lambda d, c: harmful(d, c, root=False), "root of n"),
     (check_harmful, lambda d, c: harmful(-d, c), "harm is below"),
+    (check_harmful, lambda d, c: harmful(d, 0.05), "chance as it is given"),
+    (check_harmful, lambda d, c: harmful(d, c, questions=7), "from the shape"),
     (check_pair_names, stub, "no answer yet"),
     (check_pair_names, lambda s, w: list(pair_names(s, w)), "return a dict"),
     (check_pair_names, lambda s, w: {b: a for a, b in pair_names(s, w).items()}, "turn it round"),

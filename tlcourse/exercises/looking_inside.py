@@ -65,6 +65,9 @@ def check_equal_bins_error(function: Callable[..., Any]) -> None:
     }
     recognise(answer, slips, rtol=1e-6)
     close(answer, np.abs(gaps).mean(), "the mean gap in 8 bins of 40 answers each")
+    few = _gaps(confidence, right, np.argsort(confidence), 4)
+    answer = number(call(function, probabilities, labels, 4), _NOT_FINITE)
+    close(answer, np.abs(few).mean(), "the mean gap in 4 bins of 80 answers each")
     print("Right.")
 
 
@@ -159,6 +162,8 @@ def check_precision_across(function: Callable[..., Any]) -> None:
     }
     recognise(answer, slips, rtol=1e-6)
     close(answer, _precision(cosine, labels, same, 4), "the share of 4 neighbours in other groups")
+    answer = number(call(function, features, labels, groups, 9), _NOT_FINITE)
+    close(answer, _precision(cosine, labels, same, 9), "the share of 9 neighbours in other groups")
     print("Right.")
 
 

@@ -96,6 +96,12 @@ def check_harmful(function: Callable[..., Any]) -> None:
             f"with mean over standard error {wanted.tolist()} in 7 questions and 5 draws, harm is "
             f"below {-two_sided:.2f}; you say {answer.tolist()}."
         )
+    few = array(call(function, differences[2:6], 0.2), 4).astype(bool)
+    if few.tolist() != [True, True, False, False]:
+        raise Hint(
+            "right for 7 questions and a chance of 0.05, wrong for 4 and 0.2: take the number of "
+            "questions from the shape, and the chance as it is given."
+        )
     print("Right.")
 
 
