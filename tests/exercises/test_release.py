@@ -4,70 +4,11 @@ import json
 import re
 from pathlib import Path
 
-import numpy as np
 import pytest
 
-from tlcourse.exercises import (
-    Hint,
-    check_labels_needed,
-    check_paired_interval,
-    check_prototype_logits,
-    release,
-    student_version,
-)
+from tlcourse.exercises import Hint, release, student_version
 
 PAGES = sorted((Path(__file__).parents[2] / "book" / "exercises").glob("*.ipynb"))
-
-
-def stub(*_):
-    raise NotImplementedError
-
-
-def unpaired(a, b):
-    return (a - b).mean(), np.sqrt((a.var(ddof=1) + b.var(ddof=1)) / len(a))
-
-
-def distances(features, labels, queries):
-    means = np.stack([features[labels == c].mean(axis=0) for c in np.unique(labels)])
-    return ((queries[:, None] - means) ** 2).sum(axis=2)
-
-
-WRONG = [
-    (check_labels_needed, stub, "no answer yet"),
-    (check_labels_needed, lambda b, a, v: b[[x > v for x in a].index(True)], ">="),
-    (
-        check_labels_needed,
-        lambda b, a, v: next(x for x, y in zip(b, a, strict=True) if y >= v),
-        "StopIteration",
-    ),
-    (
-        check_labels_needed,
-        lambda b, a, v: next((x for x, y in zip(b, a, strict=True) if y >= v), b[-1]),
-        "None",
-    ),
-    (
-        check_labels_needed,
-        lambda b, a, v: next((x for x, y in zip(b, a, strict=True) if y >= v), None),
-        "any order",
-    ),
-    (check_paired_interval, stub, "no answer yet"),
-    (check_paired_interval, lambda a, b: (a - b).mean(), "two numbers"),
-    (check_paired_interval, lambda a, b: ((b - a).mean(), 1.0), "turned round"),
-    (check_paired_interval, unpaired, "take the differences first"),
-    (check_paired_interval, lambda a, b: ((a - b).mean(), (a - b).std(ddof=1)), r"sqrt\(n\)"),
-    (check_paired_interval, lambda a, b: ((a - b).mean(), (a - b).std() / 8**0.5), "ddof=1"),
-    (check_paired_interval, lambda a, b: (a.max() - b.max(), 0.1), "draw by draw"),
-    (check_prototype_logits, stub, "no answer yet"),
-    (check_prototype_logits, distances, "turn the sign round"),
-    (check_prototype_logits, lambda f, y, q: -distances(f, y, q).T, r"\(50, 3\)"),
-    (check_prototype_logits, lambda f, y, q: -distances(f[:, :1], y, q[:, :1]), "all features"),
-]
-
-
-@pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
-def test_wrong_answers_get_the_right_hint(check, answer, hint):
-    with pytest.raises(Hint, match=hint):
-        check(answer)
 
 
 def cells(page):

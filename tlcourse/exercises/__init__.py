@@ -7,8 +7,9 @@ One module for each chapter, under the chapter's name, and one check for each ex
 =======  ==========================  ============================================================
 chapter  module                      checks, ``check_...``
 =======  ==========================  ============================================================
-1        ``why_transfer``            ``labels_needed``, ``paired_interval``, ``prototype_logits``
-2        ``concepts``                ``setting``, ``label_saving``
+1        ``why_transfer``            ``labels_needed``, ``paired_interval``, ``prototype_logits``,
+                                     ``is_finished``
+2        ``concepts``                ``setting``, ``label_saving``, ``shuffle_tiles``
 3        ``mathematics``             ``gradient``, ``kept``, ``pull``, ``twins``
 4        ``parameter_transfer``      ``batch_norm``, ``discriminative_rates``, ``interpolate``,
                                      ``merge_lora``, ``lora_layer``
@@ -46,7 +47,7 @@ from tlcourse.exercises.beyond_images import (
     check_leave_one_out,
     check_without_overlap,
 )
-from tlcourse.exercises.concepts import check_label_saving, check_setting
+from tlcourse.exercises.concepts import check_label_saving, check_setting, check_shuffle_tiles
 from tlcourse.exercises.domain_gap import (
     check_adaptation_step,
     check_coral,
@@ -110,6 +111,7 @@ from tlcourse.exercises.which_model import (
     check_regret,
 )
 from tlcourse.exercises.why_transfer import (
+    check_is_finished,
     check_labels_needed,
     check_paired_interval,
     check_prototype_logits,
@@ -139,6 +141,7 @@ __all__ = [
     "check_head_parameters",
     "check_importance_weights",
     "check_interpolate",
+    "check_is_finished",
     "check_kendall",
     "check_kept",
     "check_label_saving",
@@ -167,6 +170,7 @@ __all__ = [
     "check_saving",
     "check_setting",
     "check_share_copied",
+    "check_shuffle_tiles",
     "check_small_loss",
     "check_soft_loss",
     "check_standardise",

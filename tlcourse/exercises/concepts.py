@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tlcourse.exercises.hints import Hint, call, recognise
+from tlcourse.exercises.hints import Hint, array, call, recognise
 
 _SETTINGS = [  # source labels, target labels, same task; setting; hint
     (True, True, False, "inductive", "target labels make it inductive, whatever the source has"),
@@ -43,8 +43,9 @@ def check_setting(function: Callable[..., Any]) -> None:
     answer = call(function, True, False, False, may_be_none=True)
     if answer is not None:
         raise Hint(
-            f"another task without a single target label is none of the three: nothing says what "
-            f"the target's classes are. Return None; you returned {answer!r}."
+            f"another task without a single target label is none of the three settings; what a "
+            f"zero-shot method takes instead is not in the table. Return None; you returned "
+            f"{answer!r}."
         )
     print("Right.")
 
@@ -93,3 +94,56 @@ def check_label_saving(function: Callable[..., Any]) -> None:
             f"you returned {answer!r}."
         )
     print("Right.")
+
+
+def check_shuffle_tiles(function: Callable[..., Any]) -> None:
+    """Check ``shuffle_tiles(images, side, order)``.
+
+    Parameters
+    ----------
+    function : callable
+        Reorders the pixels inside each tile of ``(n, h, w, c)`` images. Tiles are ``side`` pixels
+        high and wide; place p of a tile, counted row by row, gets what was at place ``order[p]``.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    images = np.arange(2 * 4 * 6, dtype=np.float32).reshape(2, 4, 6, 1) / 48
+    order = np.array([3, 0, 1, 2])
+    expected = _shuffled(images, 2, order)
+    answer = array(call(function, images, 2, order), *images.shape)
+    if np.allclose(answer, images):
+        raise Hint("nothing has moved; an array's method gives a new array, use its result.")
+    turned = _shuffled(images, 2, np.argsort(order))
+    down_first = _shuffled(images.swapaxes(1, 2), 2, order).swapaxes(1, 2)
+    in_a_row = images.reshape(-1, 4)[:, order].reshape(images.shape)
+    slips = {
+        "turned round: place p gets what was at place order[p], so index with order": turned,
+        "inside a tile count row by row: first along the width, then down": down_first,
+        "the four pixels of a tile are neighbours in both directions; you took four that "
+        "follow each other in a row of the array": in_a_row,
+    }
+    recognise(answer, slips)
+    if not np.allclose(answer, expected):
+        raise Hint(
+            f"the first tile of the first picture is {(48 * images[0, :2, :2, 0]).tolist()} / 48; "
+            f"with order {order.tolist()} it becomes {(48 * expected[0, :2, :2, 0]).tolist()} / "
+            f"48, yours is {(48 * answer[0, :2, :2, 0]).round(2).tolist()} / 48."
+        )
+    colour = np.random.default_rng(0).random((1, 6, 6, 3))
+    order = np.random.default_rng(1).permutation(9)
+    answer = array(call(function, colour, 3, order), *colour.shape)
+    if not np.allclose(answer, _shuffled(colour, 3, order)):
+        raise Hint("right for 2 x 2 tiles of grey pictures, wrong for 3 x 3 tiles of colour ones.")
+    print("Right.")
+
+
+def _shuffled(images, side, order):
+    """Reorder the pixels inside each tile."""
+    n, height, width, channels = images.shape
+    tiles = images.reshape(n, height // side, side, width // side, side, channels)
+    tiles = tiles.transpose(0, 1, 3, 2, 4, 5).reshape(-1, side * side, channels)[:, order]
+    tiles = tiles.reshape(n, height // side, width // side, side, side, channels)
+    return tiles.transpose(0, 1, 3, 2, 4, 5).reshape(images.shape)
