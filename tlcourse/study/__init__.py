@@ -4,6 +4,7 @@ The map
 -------
 ``experiment``  run every strategy at every budget on every draw: `study`, `Fitted`, `View`
 ``comparison``  what the table says: gain, harm, crossover, finished runs, summary
+``controls``    what stands beside every experiment: `raw_inputs`
 ``store``       finished trials on disk, so that a study can be stopped and resumed
 
 Design choices
@@ -24,6 +25,7 @@ from tlcourse.study.comparison import (
     summary,
     transfer_gain,
 )
+from tlcourse.study.controls import raw_inputs
 from tlcourse.study.experiment import Fitted, TrialError, View, study
 
 __all__ = [
@@ -33,6 +35,7 @@ __all__ = [
     "crossover",
     "finished",
     "hurts",
+    "raw_inputs",
     "require_columns",
     "study",
     "summary",
