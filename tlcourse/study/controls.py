@@ -11,7 +11,7 @@ from tlcourse.study.experiment import Fitted
 
 
 def raw_inputs(train: Domain, validation: Domain | None = None, *, seed: int = 0) -> Fitted:
-    """Fit logistic regression to the inputs as they are: was a net needed at all?
+    """Fit logistic regression to the inputs as they are, as if no net was needed.
 
     The inputs are flattened and standardised by the training set; the penalty is scikit-learn's
     default. Nothing is random.
