@@ -4,7 +4,7 @@ The map
 -------
 ``experiment``  run every strategy at every budget on every draw: `study`, `Fitted`, `View`
 ``comparison``  what the table says: gain, harm, crossover, finished runs, summary
-``controls``    what stands beside every experiment: `raw_inputs`
+``controls``    what stands beside every experiment: `raw_pixels`
 ``store``       finished trials on disk, so that a study can be stopped and resumed
 
 Design choices
@@ -25,7 +25,7 @@ from tlcourse.study.comparison import (
     summary,
     transfer_gain,
 )
-from tlcourse.study.controls import raw_inputs
+from tlcourse.study.controls import raw_pixels
 from tlcourse.study.experiment import Fitted, TrialError, View, study
 
 __all__ = [
@@ -35,7 +35,7 @@ __all__ = [
     "crossover",
     "finished",
     "hurts",
-    "raw_inputs",
+    "raw_pixels",
     "require_columns",
     "study",
     "summary",

@@ -3,23 +3,27 @@
 Design choices
 --------------
 - A control knows nothing of the source, and needs no setting that somebody could tune.
+- It is as strong as it can be without tuning: a weak control makes every rival look good.
 """
 
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+
 from tlcourse.data import Domain
-from tlcourse.probing import logistic_head
+from tlcourse.probing import check_complete
 from tlcourse.study.experiment import Fitted
 
 
-def raw_inputs(train: Domain, validation: Domain | None = None, *, seed: int = 0) -> Fitted:
-    """Fit logistic regression to the inputs as they are, as if no net was needed.
+def raw_pixels(train: Domain, validation: Domain | None = None, *, seed: int = 0) -> Fitted:
+    """Fit logistic regression to the pixels as they are, as if no net was needed.
 
-    The inputs are flattened and standardised by the training set; the penalty is scikit-learn's
-    default. Nothing is random.
+    The pixels are not standardised: of a few pictures, many pixels hardly vary, and dividing by
+    that little makes noise of them. The penalty is scikit-learn's default. Nothing is random.
 
     Parameters
     ----------
     train : Domain
-        At least one example of each class.
+        Pictures in [0, 1], at least one of each class.
     validation : Domain, optional
         Not looked at.
     seed : int
@@ -38,15 +42,21 @@ def raw_inputs(train: Domain, validation: Domain | None = None, *, seed: int = 0
     Examples
     --------
     >>> from tlcourse import data
-    >>> from tlcourse.study import raw_inputs, study
+    >>> from tlcourse.study import raw_pixels, study
     >>> digits = data.load("handwritten-digits")
-    >>> table = study({"raw pixels": raw_inputs}, digits, [20], range(2), progress=False)
-    >>> bool(table["accuracy"].min() > 0.8)
+    >>> table = study({"raw pixels": raw_pixels}, digits, [20], range(2), progress=False)
+    >>> bool(table["accuracy"].min() > 0.9)
     True
     """
 
-    def flat(inputs):
-        return inputs.reshape(len(inputs), -1)
+    def flat(pictures):
+        return pictures.reshape(len(pictures), -1)
 
-    weight, bias = logistic_head(flat(train.inputs), train.labels, train.class_names)
-    return Fitted(lambda inputs: flat(inputs) @ weight.T + bias, weight.size + bias.size)
+    check_complete(train.labels, train.class_names)
+    model = LogisticRegression(max_iter=2000).fit(flat(train.inputs), train.labels)
+
+    def predict(pictures):
+        scores = model.decision_function(flat(pictures))
+        return scores if scores.ndim == 2 else np.stack([0 * scores, scores], axis=1)
+
+    return Fitted(predict, model.coef_.size + model.intercept_.size)
