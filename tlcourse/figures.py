@@ -261,7 +261,7 @@ def plot_cost(
     for name in names:
         look = looks[name]
         draws = rows[rows["strategy"] == name]
-        mean, spread = draws["accuracy"].mean(), draws["accuracy"].std(ddof=0)
+        mean, spread = draws["accuracy"].mean(), np.nan_to_num(draws["accuracy"].std())
         parameters = f"{draws['trained_parameters'].mean():,.0f} trained parameters"
         seconds = draws["seconds"].mean()
         ax.scatter(
