@@ -72,6 +72,8 @@ CASES = [
     ("study.hurts", lambda: study.hurts(3, "a", "b"), "table is a int"),
     ("study.crossover", lambda: study.crossover(3, "a", "b"), "table is a int"),
     ("study.summary", lambda: study.summary(3), "table is a int"),
+    ("study.finished", lambda: study.finished(3, 3), "table is a int"),
+    ("study.raw_pixels", lambda: study.raw_pixels(EMPTY), "no example of class"),
     ("study.require_columns", lambda: study.require_columns(3, "a"), "table is a int"),
     ("figures.plot_learning_curves", lambda: figures.plot_learning_curves(3), "table is a int"),
     ("figures.plot_gain", lambda: figures.plot_gain(3), "table is a int"),

@@ -88,8 +88,6 @@ class TransferModel(keras.Model):
         Number of classes of the target.
     seed : int
         Seed of the head's start.
-    **options
-        Options of ``keras.Model``, such as ``name``.
 
     Attributes
     ----------
@@ -112,9 +110,7 @@ class TransferModel(keras.Model):
     (None, 10)
     """
 
-    def __init__(
-        self, backbone: keras.Model, n_classes: int, *, seed: int = 0, **options: Any
-    ) -> None:
+    def __init__(self, backbone: keras.Model, n_classes: int, *, seed: int = 0) -> None:
         if not isinstance(backbone, keras.Model) or len(backbone.output_shape) != 2:
             raise TypeError(
                 f"backbone is a {type(backbone).__name__}; give a keras.Model that puts out one "
@@ -125,7 +121,7 @@ class TransferModel(keras.Model):
         start = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform", seed=seed)
         head = layers.Dense(int(n_classes), name="head", kernel_initializer=start)
         inputs = keras.Input(backbone.input_shape[1:])
-        super().__init__(inputs, head(backbone(inputs)), **options)
+        super().__init__(inputs, head(backbone(inputs)))
         self.backbone, self.head = backbone, head
 
     def get_config(self) -> dict[str, Any]:
@@ -137,7 +133,9 @@ class TransferModel(keras.Model):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> TransferModel:
         """Make the model anew, with parameters that are still to be filled in."""
         backbone = keras.saving.deserialize_keras_object(config["backbone"], custom_objects)
-        return cls(backbone, config["n_classes"], name=config["name"])
+        model = cls(backbone, config["n_classes"])
+        model.name = config["name"]
+        return model
 
 
 def backbone(
