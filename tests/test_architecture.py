@@ -53,7 +53,7 @@ MAY_IMPORT = {  # layer: the layers below it, and third parties
     "methods": ({"methods", "batches", "history", "data"}, CORE),
     "probing": ({"probing", "checks", "data"}, CORE),
     "claims": ({"claims"}, CORE | {"IPython"}),
-    "study": ({"study", "data", "evaluation", "probing", "checks"}, CORE),
+    "study": ({"study", "data", "evaluation", "checks"}, CORE),
     "figures": ({"figures", "study", "data", "evaluation", "scores"}, CORE | {"matplotlib"}),
     "torch": (DOOR | {"torch"}, CORE | {"torch", "torchvision"}),
     "keras": (DOOR | {"keras"}, CORE | {"keras", "tensorflow", "triton"}),

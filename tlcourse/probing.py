@@ -62,7 +62,7 @@ def logistic_head(
     >>> (features @ weight.T + bias).argmax(axis=1).tolist()
     [0, 0, 1, 1]
     """
-    check_complete(labels, class_names)
+    _check_complete(labels, class_names)
     c = check_positive("c", c)
     probe = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=2000))
     probe.fit(features, labels)
@@ -105,7 +105,7 @@ def knn_probe(train: Domain, *, neighbours: int = 5) -> Callable[[np.ndarray], n
     >>> np.exp(logits(np.array([[9.0, 1.0]]))).tolist()
     [[0.75, 0.25]]
     """
-    check_complete(train.labels, train.class_names)
+    _check_complete(train.labels, train.class_names)
     voters = min(check_integer("neighbours", neighbours), len(train))
     classifier = KNeighborsClassifier(voters, metric="cosine", algorithm="brute")
     classifier.fit(train.inputs, train.labels)
@@ -151,7 +151,7 @@ def prototype_probe(train: Domain) -> Callable[[np.ndarray], np.ndarray]:
     >>> logits(np.array([[3.0]])).tolist()
     [[-4.0, -16.0]]
     """
-    check_complete(train.labels, train.class_names)
+    _check_complete(train.labels, train.class_names)
     means = np.stack(
         [
             train.inputs[train.labels == label].mean(axis=0, dtype=np.float64)
@@ -166,27 +166,8 @@ def prototype_probe(train: Domain) -> Callable[[np.ndarray], np.ndarray]:
     return logits
 
 
-def check_complete(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> None:
-    """Refuse training labels that leave a class out.
-
-    Parameters
-    ----------
-    labels : ndarray of int, shape (n,)
-        Training labels.
-    class_names : sequence of str
-        Names of all classes.
-
-    Raises
-    ------
-    ValueError
-        If a class has no example.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from tlcourse.probing import check_complete
-    >>> check_complete(np.array([0, 1, 1]), ["a", "b"])
-    """
+def _check_complete(labels: Int[np.ndarray, " n"], class_names: Sequence[str]) -> None:
+    """Refuse training labels that leave a class out."""
     missing = np.setdiff1d(np.arange(len(class_names)), labels)
     if len(missing):
         raise ValueError(
