@@ -149,7 +149,7 @@ DOORS = [path for path in MODULES if path.parts[len(ROOT.parts) + 1] in ("torch"
 def part_of_door(name):
     """Return which part of a door a module belongs to; the core's and the verbs' are files."""
     first = name.split(".")[2]
-    if first in ("devices", "freezing", "models", "training"):
+    if first in ("augmentation", "devices", "freezing", "models", "training"):
         return "core"
     return "transfer" if first in ("transfer", "pretraining") else first
 

@@ -8,6 +8,7 @@ The map
 ``folder_writing``  a domain becomes a folder of pictures
 ``embedded``        domains that need no network, on the images of ``rendering``
 ``downloads``       domains that are downloaded, by ``fetching``, which verifies files
+``framing``         digits of any origin in the frame of MNIST
 ``perturbing``      harder versions of a domain: imbalance, noise, mixtures, drift
 
 Design choices
@@ -30,6 +31,7 @@ from tlcourse.data.folders import (
     ImageFolderError,
     load_image_folder,
 )
+from tlcourse.data.framing import frame_digits
 from tlcourse.data.perturbing import corrupt_labels, drifting, imbalanced, mix_domains
 from tlcourse.data.pictures import Pictures, read_picture
 
@@ -58,6 +60,7 @@ __all__ = [
     "drifting",
     "fetch_download",
     "few_shot_split",
+    "frame_digits",
     "imbalanced",
     "load",
     "load_download",

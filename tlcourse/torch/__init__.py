@@ -8,13 +8,15 @@ The core, which every method uses:
 ``training``     `fit`, `predict`, `extract_features`, `evaluate`
 ``transfer``     `fine_tune`: which layers learn, in which phases
 ``freezing``     `freeze`, `unfreeze`
+``augmentation`` random changes of small pictures
 ``devices``      `choose_device`, and random numbers that follow a seed
 ``pretraining``  how the course's own checkpoints were made
 
 What is transferred, as in the course:
 
 ``parameter/``   ``layers`` (copy, rates, unfreeze, L2-SP, forgetting), ``lora``
-``feature/``     ``probing``, ``cache``, ``layerwise``, ``adaptation``, ``diagnostics``, ``pretext``
+``feature/``     ``probing``, ``cache``, ``layerwise``, ``adaptation``, ``source_free``,
+                 ``unlabelled``, ``diagnostics``, ``pretext``
 ``structure/``   ``copying``, ``net2net``, ``pruning``, ``distillation``, ``multitask``
 ``target/``      hard targets: ``losses``, ``drift``
 
@@ -29,6 +31,7 @@ Design choices
 
 from tlcourse.history import DivergedError, History
 from tlcourse.probing import knn_probe, prototype_probe
+from tlcourse.torch.augmentation import strokes_augmentation
 from tlcourse.torch.devices import choose_device
 from tlcourse.torch.feature.adaptation import (
     AdaptationHistory,
@@ -44,6 +47,8 @@ from tlcourse.torch.feature.diagnostics import Diagnosis, diagnose
 from tlcourse.torch.feature.layerwise import layer_features
 from tlcourse.torch.feature.pretext import pretrain_autoencoder, pretrain_clusters
 from tlcourse.torch.feature.probing import linear_probe
+from tlcourse.torch.feature.source_free import adapt_source_free
+from tlcourse.torch.feature.unlabelled import agreement_loss, confusion_loss, information_loss
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.models import (
     Backbone,
@@ -101,12 +106,15 @@ __all__ = [
     "TransferModel",
     "adapt",
     "adapt_batchnorm",
+    "adapt_source_free",
     "add_lora",
     "adjust_logits",
+    "agreement_loss",
     "backbone",
     "cached_features",
     "choose_device",
     "class_balanced_loss",
+    "confusion_loss",
     "copy_first",
     "copy_parameters",
     "coral_loss",
@@ -126,6 +134,7 @@ __all__ = [
     "forgetting",
     "freeze",
     "fresh_copy",
+    "information_loss",
     "interpolate",
     "knn_probe",
     "layer_features",
@@ -145,6 +154,7 @@ __all__ = [
     "recalibrate",
     "reverse_gradient",
     "source_model",
+    "strokes_augmentation",
     "unfreeze",
     "unfreeze_last",
     "widen",

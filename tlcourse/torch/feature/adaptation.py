@@ -28,12 +28,13 @@ from tlcourse.checks import check_integer
 from tlcourse.data import Domain, Pictures
 from tlcourse.history import DivergedError
 from tlcourse.torch.devices import choose_device, seeded
+from tlcourse.torch.feature.unlabelled import confusion_loss
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import make_optimiser, to_batch, to_tensor, usual_batch
 
-_WEIGHTS = {"deep-coral": 30.0, "dan": 1.0, "dann": 1.0}
+_WEIGHTS = {"deep-coral": 30.0, "dan": 1.0, "dann": 1.0, "mcc": 1.0}
 # at DAN's rate, DANN's discriminator swings from side to side, as its accuracy shows
-_RATES = {"deep-coral": 3e-3, "dan": 3e-3, "dann": 1e-3}
+_RATES = {"deep-coral": 3e-3, "dan": 3e-3, "dann": 1e-3, "mcc": 3e-3}
 
 
 @dataclass
@@ -87,10 +88,11 @@ def adapt(
         Labelled examples; as many classes as the model.
     target_inputs : ndarray of float32, shape (m, h, w, c)
         Unlabelled examples of the target.
-    method : {"deep-coral", "dan", "dann"}
-        Deep CORAL [1]_, deep adaptation network [2]_ or domain-adversarial training [3]_.
+    method : {"deep-coral", "dan", "dann", "mcc"}
+        Deep CORAL [1]_, deep adaptation network [2]_, domain-adversarial training [3]_ or minimum
+        class confusion [4]_, whose "distance" is the `confusion_loss` of the target's answers.
     weight : float, optional
-        Weight of the method's distance; by default 30, 1, 1, in the order above.
+        Weight of the method's distance; by default 30, 1, 1, 1, in the order above.
     steps : int
         Updates.
     lr : float, optional
@@ -127,6 +129,8 @@ def adapt(
     .. [2] M. Long, Y. Cao, J. Wang, M. I. Jordan, Learning transferable features with deep
        adaptation networks, ICML 2015; here with equal kernel weights and on the last features.
     .. [3] Y. Ganin et al., Domain-adversarial training of neural networks, JMLR 17(59), 2016.
+    .. [4] Y. Jin, X. Wang, M. Long, J. Wang, Minimum class confusion for versatile domain
+       adaptation, ECCV 2020.
 
     Examples
     --------
@@ -157,7 +161,9 @@ def adapt(
             features = model.backbone(both)
             source_features, target_features = features.split([len(rows), len(target_rows)])
             loss = F.cross_entropy(model.head(source_features), labels)
-            distance, domain_accuracy = alignment(source_features, target_features, step / steps)
+            distance, domain_accuracy = alignment(
+                source_features, target_features, step / steps, model.head
+            )
             optimiser.zero_grad()
             (loss + weight * distance).backward()
             optimiser.step()
@@ -342,13 +348,15 @@ class _Alignment(nn.Module):
                 nn.Linear(feature_dim, 128), nn.ReLU(), nn.Linear(128, 1)
             )
 
-    def forward(self, source, target, progress):
+    def forward(self, source, target, progress, head):
         """Return the distance to minimise, and the discriminator's accuracy."""
         nothing = source.new_zeros(())
         if self.method == "deep-coral":
             return coral_loss(source, target), nothing
         if self.method == "dan":
             return mk_mmd_loss(source, target), nothing
+        if self.method == "mcc":
+            return confusion_loss(head(target)), nothing
         features = reverse_gradient(torch.cat([source, target]), dann_strength(progress))
         logits = self.discriminator(features).squeeze(1)
         is_target = torch.cat([source.new_zeros(len(source)), target.new_ones(len(target))])
