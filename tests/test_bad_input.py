@@ -41,6 +41,14 @@ CASES = [
     ("data.corrupt_labels", lambda: data.corrupt_labels(DIGITS, 2, seed=0), "rate is 2"),
     ("data.mix_domains", lambda: data.mix_domains([], 5, seed=0), "domains"),
     ("data.drifting", lambda: data.drifting(DIGITS, 0, lambda x, t: x, seed=0), "parts is 0"),
+    ("data.frame_digits", lambda: data.frame_digits(np.zeros((2, 3))), "give grey pictures"),
+    ("torch.adapt_source_free", lambda: tl.adapt_source_free(net(), DIGITS), "target.inputs"),
+    (
+        "torch.confusion_loss",
+        lambda: tl.confusion_loss(torch.zeros(2, 3), temperature=0),
+        "temperature is 0",
+    ),
+    ("torch.strokes_augmentation", lambda: tl.strokes_augmentation(shear=-1), "shear is -1"),
     (
         "evaluation.evaluate_logits",
         lambda: evaluation.evaluate_logits(NAN_ROWS, LABELS[:6], "abc"),
@@ -161,7 +169,9 @@ CASES = [
     ("torch.Replay", lambda: tl.Replay(-1), "size is -1"),
 ]
 CHECKED_ELSEWHERE = {  # in their own tests
+    "torch.agreement_loss",
     "torch.coral_loss",
+    "torch.information_loss",
     "torch.mk_mmd_loss",
     "torch.reverse_gradient",
     "torch.dann_strength",

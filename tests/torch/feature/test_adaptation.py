@@ -477,7 +477,7 @@ def shapes(source, target):
         (
             {"method": "cdan"},
             ValueError,
-            "method is 'cdan'; it must be one of deep-coral, dan, dann.",
+            "method is 'cdan'; it must be one of deep-coral, dan, dann, mcc.",
         ),
         (
             {"model": tl.backbone("small-cnn")},
