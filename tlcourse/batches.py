@@ -93,6 +93,43 @@ def endless_batches(
         yield from np.array_split(order.permutation(examples), -(-examples // batch_size))
 
 
+def equal_batches(
+    examples: int, batch_size: int, order: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Yield batches without end, all of one size: each goes on where the last one stopped.
+
+    One permutation follows the other; a batch may hold the end of one and the start of the next.
+
+    Parameters
+    ----------
+    examples : int
+        Number of examples.
+    batch_size : int
+        Examples in a batch; all of them, if there are fewer.
+    order : numpy.random.Generator
+        Where the order comes from.
+
+    Yields
+    ------
+    ndarray of int64
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from tlcourse.batches import equal_batches
+    >>> batches = equal_batches(5, 2, np.random.default_rng(0))
+    >>> [len(next(batches)) for _ in range(4)]
+    [2, 2, 2, 2]
+    """
+    batch_size = min(batch_size, examples)
+    rows = order.permutation(examples)
+    while True:
+        if len(rows) < batch_size:
+            rows = np.concatenate([rows, order.permutation(examples)])
+        yield rows[:batch_size]
+        rows = rows[batch_size:]
+
+
 def task_batches(
     trains: Mapping[str, Sized], batch_size: int, seed: int
 ) -> dict[str, Iterator[np.ndarray]]:

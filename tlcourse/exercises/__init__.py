@@ -22,7 +22,7 @@ chapter  module                      checks, ``check_...``
 10       ``keras_vgg16``             ``head_parameters``, ``vgg_inputs``, ``descend``, ``fold``
 11       ``pytorch_transfer_model``  ``output_size``, ``rehead``, ``share_copied``, ``two_rates``
 12       ``pytorch_folder``          ``leaked``, ``validation_rows``, ``recall_and_precision``,
-                                   ``confident_mistakes``
+                                     ``confident_mistakes``
 13       ``which_model``             ``nce``, ``leep``, ``kendall``, ``regret``
 14       ``when_transfer_hurts``     ``guarded``, ``harmful``, ``pair_names``
 15       ``hard_targets``            ``adjust_logits``, ``balanced_accuracy``, ``small_loss``,

@@ -72,6 +72,14 @@ def test_statistics_are_those_of_the_target_at_the_end(trained):
         torch.testing.assert_close(one, other, msg=name)
 
 
+def test_a_norm_without_running_statistics_needs_none(trained):
+    model = copy.deepcopy(trained)
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.track_running_stats, layer.running_mean, layer.running_var = False, None, None
+    assert tl.adapt_source_free(model, DIGITS.inputs, steps=2, device="cpu").steps == 2
+
+
 def test_the_same_seed_gives_the_same_net(trained):
     one, other, third = (adapted(trained, steps=4, seed=s)[0] for s in (0, 0, 1))
     weights = [m.backbone.body.block4.conv.weight for m in (one, other, third)]

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from tlcourse.batches import equal_batches
 from tlcourse.checks import check_integer
 from tlcourse.data import Domain, Pictures
 from tlcourse.history import DivergedError
@@ -147,7 +148,11 @@ def adapt(
     on = choose_device(device)
     model.to(on).train()
     history, start = AdaptationHistory(steps=steps), perf_counter()
-    batches = _paired_batches(len(source), len(target_inputs), batch_size, seed)
+    streams = (
+        equal_batches(n, batch_size, np.random.default_rng([seed, place]))
+        for place, n in enumerate((len(source), len(target_inputs)))
+    )
+    batches = zip(*streams, strict=True)
     with seeded(seed, on), tqdm(total=steps, disable=not progress, unit="step") as bar:
         alignment = _Alignment(method, model.backbone.feature_dim).to(on)
         trained = nn.ModuleDict({"model": model, "alignment": alignment})
@@ -366,26 +371,6 @@ class _Alignment(nn.Module):
         return loss, (((logits > 0) == (is_target > 0)) * weights).sum().detach()
 
 
-def _paired_batches(n_source, n_target, batch_size, seed):
-    """Yield rows of both domains without end; each domain is gone through in random order."""
-    streams = [
-        _stream(n, min(batch_size, n), np.random.default_rng([seed, place]))
-        for place, n in enumerate((n_source, n_target))
-    ]
-    while True:
-        yield next(streams[0]), next(streams[1])
-
-
-def _stream(n, batch_size, rng):
-    """Yield batches of equal size from one permutation after the other."""
-    rows = rng.permutation(n)
-    while True:
-        if len(rows) < batch_size:
-            rows = np.concatenate([rows, rng.permutation(n)])
-        yield rows[:batch_size]
-        rows = rows[batch_size:]
-
-
 def _record(history, means, method):
     """Write down the means of a tenth of the updates."""
     loss, distance, domain_accuracy, collapsed = means.tolist()
@@ -403,17 +388,35 @@ def _record(history, means, method):
         history.domain_accuracy.append(domain_accuracy)
 
 
-def _check(model, source, target_inputs, method, weight, steps, batch_size):
-    """Refuse arguments that could only fail later or mislead."""
+def check_unlabelled(model: object, target_inputs: object) -> None:
+    """Refuse what is no model with a head, and a target that comes with labels.
+
+    Parameters
+    ----------
+    model : object
+        What was given as model.
+    target_inputs : object
+        What was given as inputs.
+
+    Raises
+    ------
+    TypeError
+        If the model is no `TransferModel`, or the target a `Domain`.
+    """
     if not isinstance(model, TransferModel):
         raise TypeError(f"model is a {type(model).__name__}; give a TransferModel.")
-    if not isinstance(source, Domain):
-        raise TypeError(f"source is a {type(source).__name__}; give a labelled Domain.")
     if isinstance(target_inputs, Domain):
         raise TypeError(
             "target_inputs is a Domain, which has labels; give target.inputs: adaptation must not "
             "see the target's labels."
         )
+
+
+def _check(model, source, target_inputs, method, weight, steps, batch_size):
+    """Refuse arguments that could only fail later or mislead."""
+    check_unlabelled(model, target_inputs)
+    if not isinstance(source, Domain):
+        raise TypeError(f"source is a {type(source).__name__}; give a labelled Domain.")
     if method not in _WEIGHTS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(_WEIGHTS)}.")
     shapes = source.inputs.shape, np.shape(target_inputs)
@@ -431,6 +434,25 @@ def _check(model, source, target_inputs, method, weight, steps, batch_size):
         raise ValueError(f"weight is {weight!r}; it must be >= 0.")
     check_integer("steps", steps, smallest=2)
     check_integer("batch_size", batch_size, smallest=2)
+
+
+def tracking_norms(model: nn.Module) -> list[nn.Module]:
+    """Find the BatchNorm layers that keep running statistics.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        Any net.
+
+    Returns
+    -------
+    list of torch.nn.Module
+    """
+    return [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
+    ]
 
 
 def adapt_batchnorm(
@@ -486,11 +508,7 @@ def adapt_batchnorm(
     >>> norm.running_mean, norm.running_var
     (tensor([3.]), tensor([7.]))
     """
-    layers = [
-        layer
-        for layer in model.modules()
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats
-    ]
+    layers = tracking_norms(model)
     if not layers or len(inputs) < 2:
         raise ValueError(
             f"model has {len(layers)} BatchNorm layers with statistics and inputs have "

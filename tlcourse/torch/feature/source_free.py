@@ -8,19 +8,26 @@ Design choices
 
 from collections.abc import Callable
 from contextlib import contextmanager
+from itertools import islice
 from time import perf_counter
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
+from tlcourse.batches import equal_batches
 from tlcourse.checks import check_integer, check_positive
-from tlcourse.data import Domain, Pictures
+from tlcourse.data import Pictures
 from tlcourse.history import DivergedError
 from tlcourse.torch.devices import choose_device, seeded
-from tlcourse.torch.feature.adaptation import AdaptationHistory, adapt_batchnorm
+from tlcourse.torch.feature.adaptation import (
+    AdaptationHistory,
+    adapt_batchnorm,
+    check_unlabelled,
+    tracking_norms,
+)
 from tlcourse.torch.feature.unlabelled import agreement_loss, information_loss
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import make_optimiser, to_tensor
@@ -96,9 +103,9 @@ def adapt_source_free(
     on = choose_device(device)
     frequencies = _frequencies(prior, model.head.out_features, on)
     history, start = AdaptationHistory(steps=steps), perf_counter()
-    batches = _batches(len(target_inputs), batch_size, steps, np.random.default_rng(seed))
+    batches = equal_batches(len(target_inputs), batch_size, np.random.default_rng(seed))
     model.to(on).train()
-    bar = tqdm(batches, total=steps, disable=not progress, unit="step")
+    bar = tqdm(islice(batches, steps), total=steps, disable=not progress, unit="step")
     with _held_still(model.head), seeded(seed, on), bar:
         optimiser, schedule = make_optimiser(model, lr, weight_decay, steps)
         sums, every = torch.zeros(2, device=on), max(1, steps // 10)
@@ -117,7 +124,7 @@ def adapt_source_free(
                 _record(history, (sums / every).tolist())
                 sums.zero_()
     model.eval()
-    if any(isinstance(layer, nn.modules.batchnorm._BatchNorm) for layer in model.modules()):
+    if tracking_norms(model):
         adapt_batchnorm(model, target_inputs, device=device)
     history.seconds = perf_counter() - start
     return history
@@ -134,16 +141,6 @@ def _held_still(head):
     finally:
         for parameter in learning:
             parameter.requires_grad_(True)
-
-
-def _batches(n, batch_size, steps, rng):
-    """Yield so many batches of equal size from one permutation after the other."""
-    size, rows = min(batch_size, n), np.empty(0, dtype=np.int64)
-    for _ in range(steps):
-        if len(rows) < size:
-            rows = np.concatenate([rows, rng.permutation(n)])
-        yield rows[:size]
-        rows = rows[size:]
 
 
 def _frequencies(prior, n_classes, device):
@@ -168,13 +165,7 @@ def _record(history, means):
 
 def _check(model, target_inputs, agreement, augment, steps, batch_size):
     """Refuse arguments that could only fail later or mislead."""
-    if not isinstance(model, TransferModel):
-        raise TypeError(f"model is a {type(model).__name__}; give a TransferModel.")
-    if isinstance(target_inputs, Domain):
-        raise TypeError(
-            "target_inputs is a Domain, which has labels; give target.inputs: adaptation must not "
-            "see the target's labels."
-        )
+    check_unlabelled(model, target_inputs)
     if len(target_inputs) < 2:
         raise ValueError(f"target_inputs has {len(target_inputs)} rows; give at least 2.")
     check_positive("agreement", agreement, or_zero=True)
