@@ -227,6 +227,7 @@ def test_an_entry_names_the_chapter_that_teaches_it_and_the_others(reference):
     ("entry", "note"),
     [
         ("tlcourse.torch.lora", "Taught in chapter :doc:`4 </book/04-p>`; also used in :doc:`13"),
+        ("tlcourse.torch.adapt", "Taught in chapter :doc:`6 </book/06-d>`; also used in :doc:`5 "),
         ("tlcourse.torch.fit", "Taught in chapter :doc:`4 </book/04-p>`; also used in :doc:`2 "),
         ("tlcourse.keras.fit", "See `tlcourse.torch.fit`."),
         ("tlcourse.keras.lora", "See `tlcourse.torch.lora`."),
@@ -235,13 +236,15 @@ def test_an_entry_names_the_chapter_that_teaches_it_and_the_others(reference):
 )
 def test_the_chapter_about_the_subject_teaches_or_else_the_first_that_dwells_on_it(entry, note):
     index = SimpleNamespace(
-        chapters={"parameter": "book/04-p", "feature": "book/05-f"},
+        chapters={"parameter": "book/04-p", "feature": "book/05-f", "gap": "book/06-d"},
         homes={
-            "tlcourse.torch.lora": {"tlcourse", "torch", "parameter", "lora"},
-            "tlcourse.torch.fit": {"tlcourse", "torch", "training"},
+            "tlcourse.torch.lora": ["tlcourse", "torch", "parameter", "lora"],
+            "tlcourse.torch.adapt": ["tlcourse", "torch", "feature", "gap"],
+            "tlcourse.torch.fit": ["tlcourse", "torch", "training"],
         },
         uses={
             "tlcourse.torch.lora": {"book/04-p": 1, "book/13-h": 5},
+            "tlcourse.torch.adapt": {"book/05-f": 5, "book/06-d": 1},
             "tlcourse.torch.fit": {"book/02-c": 2, "book/04-p": 3, "book/13-h": 4},
         },
     )

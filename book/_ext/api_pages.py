@@ -58,8 +58,8 @@ class ApiIndex:
 
     def __init__(self, modules: list[str], source: Path, chapters: dict[str, str] | None = None):
         self.modules = modules
-        self.chapters = chapters or {}  # subpackage: the chapter about it
-        self.homes: dict[str, set[str]] = {}  # entry: the parts of the module that defines it
+        self.chapters = chapters or {}  # subpackage or module: the chapter about it
+        self.homes: dict[str, list[str]] = {}  # entry: the parts of the module that defines it
         self.entries: dict[str, str] = {}  # every public name: the name that has the entry
         self.aliases: dict[str, dict[str, str]] = {}  # page: names that its imports bind
         self.uses: dict[str, Counter[str]] = defaultdict(Counter)  # entry: pages, how often
@@ -69,7 +69,7 @@ class ApiIndex:
                 full = f"{module}.{name}"
                 thing = getattr(importlib.import_module(module), name)
                 entry = self.entries[full] = entry_of.setdefault(id(thing), full)
-                self.homes[entry] = set(thing.__module__.split("."))
+                self.homes[entry] = thing.__module__.split(".")
         for path in sorted(source.rglob("*.ipynb")):
             relative = path.relative_to(source)
             if not any(part.startswith((".", "_")) for part in relative.parts):
@@ -238,8 +238,10 @@ def where_taught(index: ApiIndex, entry: str) -> list[str]:
     if not pages:
         return []
     about = [index.chapters[part] for part in index.homes[entry] if part in index.chapters]
+    about = [page for page in about if page in pages]
     enough = max(pages.values()) / 2
-    best = min({*about} & {*pages} or [page for page, n in pages.items() if n > enough])
+    # The chapter of the innermost module, or the first that uses it much.
+    best = about[-1] if about else min(page for page, n in pages.items() if n > enough)
 
     def link(page: str) -> str:
         return f":doc:`{int(Path(page).name.partition('-')[0])} </{page}>`"

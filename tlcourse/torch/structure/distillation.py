@@ -30,11 +30,13 @@ def distillation_loss(
 ) -> Tensor:
     r"""Compare the student with the softened teacher and with the labels.
 
-    .. math:: \lambda T^2 \, \mathrm{KL}\big(\sigma(z^t / T) \,\|\, \sigma(z^s / T)\big)
-              + (1 - \lambda) \, \mathrm{CE}(\sigma(z^s), y)
+    .. math:: \zeta \tau^2 \, \mathrm{KL}\big(p_\tau(o^\ast) \,\|\, p_\tau(o)\big)
+              + (1 - \zeta) \, \ell(o, y)
 
-    with the weight :math:`\lambda` and the temperature :math:`T`. The factor :math:`T^2` keeps
-    the gradients of the first term comparable at every temperature.
+    with the student's logits :math:`o`, the teacher's :math:`o^\ast`, the softmax
+    :math:`p_\tau(o)` of :math:`o / \tau`, the weight :math:`\zeta`, the temperature :math:`\tau`
+    and the cross-entropy :math:`\ell`. The factor :math:`\tau^2` keeps the gradients of the first
+    term comparable at every temperature.
 
     Parameters
     ----------
