@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torchvision.transforms import v2
 
 import tlcourse.torch as tl
 from tlcourse import data
 from tlcourse.torch import augmentation
 from tlcourse.torch.devices import seeded
 
+DIGITS = data.load("handwritten-digits", n=60)
 STILL = {"rotation": 0, "shear": 0, "scale": 0, "aspect": 0, "shift": 0, "pen": False}
 
 
@@ -100,14 +102,95 @@ def test_pens_are_thicker_thinner_and_blurred():
     assert 0.2 < (ink - 1).abs().lt(0.02).float().mean() < 0.7
 
 
-def test_fit_takes_it_and_follows_the_seed():
-    digits = data.load("handwritten-digits", n=60)
-    heads = []
+def fitted(net, augment, seed):
+    tl.fit(net, DIGITS, steps=3, augment=augment, seed=seed, device="cpu")
+
+
+def adapted(method):
+    def train(net, augment, seed):
+        options = {"method": method, "steps": 3, "batch_size": 8, "device": "cpu"}
+        tl.adapt(net, DIGITS, DIGITS.inputs, augment=augment, seed=seed, **options)
+
+    return train
+
+
+def adapted_source_free(net, augment, seed):
+    options = {"agreement": 1.0, "steps": 3, "batch_size": 8, "device": "cpu"}
+    with torch.no_grad():  # sure from the start, so that the agreement counts
+        net.head.weight *= 50
+    tl.adapt_source_free(net, DIGITS.inputs, augment=augment, seed=seed, **options)
+
+
+def pretrained_clusters(net, augment, seed):
+    options = {"clusters": 5, "rounds": 1, "epochs": 1, "device": "cpu"}
+    tl.pretrain_clusters(net.backbone, DIGITS.inputs, augment=augment, seed=seed, **options)
+
+
+def pretrained_autoencoder(net, augment, seed):
+    options = {"steps": 3, "device": "cpu", "noise": 0.0}
+    tl.pretrain_autoencoder(net.backbone, DIGITS.inputs, augment=augment, seed=seed, **options)
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        fitted,
+        *(adapted(method) for method in ("deep-coral", "dan", "dann", "mcc")),
+        adapted_source_free,
+        pretrained_clusters,
+        pretrained_autoencoder,
+    ],
+    ids=["fit", "deep-coral", "dan", "dann", "mcc", "source-free", "clusters", "autoencoder"],
+)
+def test_every_training_takes_it_and_follows_the_seed(train):
+    """None, the same twice, another seed, and a transform that leaves the pictures alone."""
+    parameters = []
+    for augment, seed in (
+        (tl.strokes_augmentation(), 3),
+        (tl.strokes_augmentation(), 3),
+        (tl.strokes_augmentation(), 4),
+        (lambda images: images, 3),
+    ):
+        net = tl.TransferModel(tl.backbone("small-cnn"), 10)
+        train(net, augment, seed)
+        parameters.append(torch.cat([p.detach().flatten() for p in net.backbone.parameters()]))
+    assert torch.equal(parameters[0], parameters[1])
+    assert not torch.equal(parameters[0], parameters[2])
+    assert not torch.equal(parameters[0], parameters[3])
+
+
+def test_adaptation_changes_the_pictures_of_both_domains():
+    other = data.load("rendered-digits", n=40)
+    seen, nets = [], []
+    for augment in (lambda images: seen.append(images) or images, None):
+        net = tl.TransferModel(tl.backbone("small-cnn"), 10)
+        options = {"method": "dan", "steps": 5, "batch_size": 8, "device": "cpu"}
+        tl.adapt(net, DIGITS, other.inputs, augment=augment, **options)
+        nets.append(net)
+    assert len(seen) == 5
+    for images in seen:
+        planes = images[:, 0].numpy()
+        for part, domain in ((planes[:8], DIGITS), (planes[8:], other)):
+            apart = np.abs(part[:, None] - domain.inputs[None, ..., 0]).max(axis=(2, 3))
+            assert len(part) == 8 and (apart.min(axis=1) == 0).all()
+    assert torch.equal(nets[0].head.weight, nets[1].head.weight)
+
+
+@pytest.mark.parametrize(
+    "transform",
+    [
+        v2.RandomAffine(15, translate=(0.1, 0.1), shear=10),
+        v2.Compose([v2.RandomResizedCrop(32, scale=(0.8, 1)), v2.GaussianBlur(3)]),
+    ],
+    ids=["affine", "crop and blur"],
+)
+def test_transforms_of_torchvision_serve_as_they_are(transform):
+    nets = []
     for _ in range(2):
-        model = tl.TransferModel(tl.backbone("small-cnn"), 10)
-        tl.fit(model, digits, steps=3, augment=tl.strokes_augmentation(), seed=3, device="cpu")
-        heads.append(model.head.weight.detach().clone())
-    assert torch.equal(*heads)
+        net = tl.TransferModel(tl.backbone("small-cnn"), 10)
+        fitted(net, transform, seed=3)
+        nets.append(net)
+    assert torch.equal(nets[0].head.weight, nets[1].head.weight)
 
 
 def test_a_negative_limit_is_refused():

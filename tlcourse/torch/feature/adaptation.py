@@ -13,7 +13,7 @@ Design choices
 - The weights are fixed beforehand. To choose one, look at the diagnostics, not at target labels.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
 
@@ -71,6 +71,7 @@ def adapt(
     *,
     method: str,
     weight: float | None = None,
+    augment: Callable[[Tensor], Tensor] | None = None,
     steps: int = 500,
     lr: float | None = None,
     batch_size: int = 64,
@@ -94,6 +95,9 @@ def adapt(
         class confusion [4]_, whose "distance" is the `confusion_loss` of the target's answers.
     weight : float, optional
         Weight of the method's distance; by default 30, 1, 1, 1, in the order above.
+    augment : callable, optional
+        ``augment(images) -> images`` of the same shape ``(n, c, h, w)``, on the batches of both
+        domains.
     steps : int
         Updates.
     lr : float, optional
@@ -103,7 +107,7 @@ def adapt(
     batch_size : int
         Examples of each domain in an update.
     seed : int
-        Seed of batches, dropout and discriminator.
+        Seed of batches, dropout, discriminator and augmentation.
     device : str
         See `choose_device`.
     progress : bool
@@ -163,7 +167,7 @@ def adapt(
             rows, target_rows = next(batches)
             inputs, labels = to_batch(source, rows, on)
             both = torch.cat([inputs, to_tensor(target_inputs[target_rows], on)])
-            features = model.backbone(both)
+            features = model.backbone(both if augment is None else augment(both))
             source_features, target_features = features.split([len(rows), len(target_rows)])
             loss = F.cross_entropy(model.head(source_features), labels)
             distance, domain_accuracy = alignment(
