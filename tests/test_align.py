@@ -108,15 +108,32 @@ def test_classifying_aligned_features_is_fit_on_the_source_and_predict_on_the_ta
     labels = np.arange(80) % 2
     unit = np.array([0.01, 1, 1, 1])  # what tells the classes apart is small beside the rest
     source, target = (rng.normal(size=(80, 4)) * unit for _ in range(2))
-    source[:, 0] += 0.01 * labels
-    target[:, 0] += 0.01 * labels + 5
-    aligner = CORAL()
-    learner = make_pipeline(StandardScaler(), LogisticRegression())
-    learner.fit(CORAL().fit_transform(source, target=target), labels)
+    source[:, 0] += 0.02 * labels
+    target[:, 0] += 0.02 * labels + 5
+    aligner, scaler = CORAL(), StandardScaler().fit(source)
+    aligned = CORAL().fit_transform(scaler.transform(source), target=scaler.transform(target))
+    learner = LogisticRegression().fit(aligned / aligned.std(axis=0).max(), labels)
     predicted = classify_aligned(aligner, source, labels, target)
-    np.testing.assert_array_equal(predicted, learner.predict(target))
+    expected = learner.predict(scaler.transform(target) / aligned.std(axis=0).max())
+    np.testing.assert_array_equal(predicted, expected)
     assert (predicted == labels).mean() > 0.6
-    np.testing.assert_array_equal(aligner.target_mean_, target.mean(axis=0))
+    assert_allclose(aligner.target_mean_, scaler.transform(target).mean(axis=0))
+
+
+@pytest.mark.parametrize("aligner", [SubspaceAlignment(24), TCA(24)], **BY_NAME)
+def test_faint_components_stay_faint_behind_the_alignment(aligner):
+    """A net's features have few strong directions; in the faint ones the domains differ."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(120) % 3
+    strong = np.zeros((3, 30))
+    strong[:, :3] = 4 * np.eye(3)
+    mix = np.linalg.qr(rng.normal(size=(30, 30)))[0]
+    unit = np.repeat([0.5, 0.15], [3, 27])
+    source, target = (rng.normal(size=(120, 30)) * unit + strong[labels] for _ in range(2))
+    source[:, 3:] += 0.3 * rng.normal(size=(3, 27))[labels]  # luck of the source, in faint ones
+    target[:, 3:] += 0.3 * rng.normal(size=(3, 27))[labels]
+    predicted = classify_aligned(aligner, source @ mix, labels, target @ mix)
+    assert (predicted == labels).mean() > 0.95
 
 
 BAD_FITS = {

@@ -28,7 +28,6 @@ from sklearn.base import (
 )
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics.pairwise import linear_kernel, rbf_kernel
-from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
@@ -430,6 +429,10 @@ def classify_aligned(
 ) -> Int[np.ndarray, " m"]:
     """Align two domains, learn on the source, and predict the target.
 
+    Features are standardised by the source's mean and spread *before* the alignment. Behind it,
+    all of them are divided by one number alone, the spread of the aligned source: divided each by
+    its own, faint components would weigh as much as strong ones, and in them nothing is aligned.
+
     Parameters
     ----------
     aligner : CORAL, SubspaceAlignment or TCA
@@ -454,7 +457,9 @@ def classify_aligned(
     >>> classify_aligned(CORAL(), source, labels, source + 100)
     array([0, 0, 1, 1])
     """
-    aligner.fit(source_features, target=target_features)
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
-    classifier.fit(aligner.transform(source_features, domain="source"), source_labels)
-    return classifier.predict(aligner.transform(target_features, domain="target"))
+    scaler = StandardScaler().fit(source_features)
+    source, target = scaler.transform(source_features), scaler.transform(target_features)
+    aligned = aligner.fit_transform(source, target=target)
+    spread = aligned.std(axis=0).max() or 1.0
+    classifier = LogisticRegression(max_iter=2000).fit(aligned / spread, source_labels)
+    return classifier.predict(aligner.transform(target) / spread)

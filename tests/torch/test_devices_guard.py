@@ -305,6 +305,8 @@ def test_linear_probe_and_batchnorm_and_diagnosis():
     tl.linear_probe(model, images())
     check(model)
     check(tl.adapt_batchnorm(model, images(seed=1).inputs))
+    tl.tent(model, images(seed=2).inputs)
+    check(model)
     tl.diagnose(model, images(40), images(40, seed=1).inputs)
 
 

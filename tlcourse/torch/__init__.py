@@ -47,8 +47,13 @@ from tlcourse.torch.feature.diagnostics import Diagnosis, diagnose
 from tlcourse.torch.feature.layerwise import layer_features
 from tlcourse.torch.feature.pretext import pretrain_autoencoder, pretrain_clusters
 from tlcourse.torch.feature.probing import linear_probe
-from tlcourse.torch.feature.source_free import adapt_source_free
-from tlcourse.torch.feature.unlabelled import agreement_loss, confusion_loss, information_loss
+from tlcourse.torch.feature.source_free import adapt_source_free, tent
+from tlcourse.torch.feature.unlabelled import (
+    agreement_loss,
+    confusion_loss,
+    entropy_loss,
+    information_loss,
+)
 from tlcourse.torch.freezing import freeze, unfreeze
 from tlcourse.torch.models import (
     Backbone,
@@ -125,6 +130,7 @@ __all__ = [
     "diagnose",
     "distil",
     "distillation_loss",
+    "entropy_loss",
     "evaluate",
     "extract_features",
     "fine_tune",
@@ -155,6 +161,7 @@ __all__ = [
     "reverse_gradient",
     "source_model",
     "strokes_augmentation",
+    "tent",
     "unfreeze",
     "unfreeze_last",
     "widen",

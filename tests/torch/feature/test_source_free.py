@@ -113,3 +113,101 @@ def test_a_model_without_head_and_too_few_inputs_are_refused(trained):
         tl.adapt_source_free(torch.nn.Linear(2, 2), DIGITS.inputs)
     with pytest.raises(ValueError, match="target_inputs has 1 rows"):
         tl.adapt_source_free(trained, DIGITS.inputs[:1])
+
+
+# ---- at test time
+
+
+def normed(seed=0):
+    """A net small enough for finite differences: BatchNorm between two linear layers, float64."""
+    torch.manual_seed(seed)
+    layers = torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Tanh(), torch.nn.Linear(4, 3)
+    net = torch.nn.Sequential(*layers).eval()
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([0.7, 1.3, 1.1, 0.9]))
+        net[1].bias.copy_(torch.tensor([0.2, -0.1, 0.3, 0.0]))
+    return net
+
+
+STREAM = np.random.default_rng(0).normal(size=(24, 3)).astype(np.float32) + 1
+
+
+def entropy_by_hand(net, rows, change=None):
+    """Mean entropy of the answers, each batch normalised by itself, in NumPy's float64."""
+    weights = [p.detach().double().numpy().copy() for p in net.parameters()]
+    if change is not None:
+        place, entry, step = change
+        weights[place][entry] += step
+    first, shift, gamma, beta, second, last = weights
+    hidden = rows @ first.T + shift
+    hidden = (hidden - hidden.mean(0)) / np.sqrt(hidden.var(0) + 1e-5) * gamma + beta
+    logits = np.tanh(hidden) @ second.T + last
+    p = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    return -(p * np.log(p)).sum(axis=1).mean(), logits
+
+
+def test_tents_first_update_is_adams_on_the_entropy_by_finite_differences():
+    net = normed()
+    before = [p.detach().clone() for p in net.parameters()]
+    slopes = {
+        place: np.array(
+            [
+                (
+                    entropy_by_hand(net, STREAM, (place, entry, 1e-4))[0]
+                    - entropy_by_hand(net, STREAM, (place, entry, -1e-4))[0]
+                )
+                / 2e-4
+                for entry in range(4)
+            ]
+        )
+        for place in (2, 3)  # gamma and beta
+    }
+    tl.tent(net, STREAM, lr=0.01, batch_size=24, device="cpu")
+    for place, (old, new) in enumerate(zip(before, net.parameters(), strict=True)):
+        moved = (new.detach() - old).numpy()
+        slope = slopes.get(place, np.zeros_like(moved))
+        assert place not in slopes or np.abs(slope).min() > 1e-5
+        np.testing.assert_allclose(moved, -0.01 * slope / (np.abs(slope) + 1e-8), atol=2e-5)
+
+
+def test_tent_answers_a_batch_before_it_learns_from_it():
+    net = normed()
+    expected = entropy_by_hand(net, STREAM[:12])[1]
+    answers = tl.tent(net, STREAM, batch_size=12, lr=0.1, device="cpu")
+    np.testing.assert_allclose(answers[:12], expected, atol=1e-4)
+    unlearned = entropy_by_hand(normed(), STREAM[12:])[1]
+    assert np.abs(answers[12:] - unlearned).max() > 0.05
+    assert answers.shape == (24, 3)
+
+
+def test_tent_leaves_no_trace_but_scales_shifts_and_statistics(trained):
+    model = tl.freeze(copy.deepcopy(trained), "head")
+    learns = {name: p.requires_grad for name, p in model.named_parameters()}
+    before = copy.deepcopy(model.state_dict())
+    tl.tent(model, DIGITS.inputs, lr=0.01, device="cpu")
+    changed = {n for n, value in model.state_dict().items() if not torch.equal(value, before[n])}
+    assert changed and all(".norm." in name for name in changed)
+    assert {name: p.requires_grad for name, p in model.named_parameters()} == learns
+    assert not model.training and not any(layer.training for layer in model.modules())
+
+
+def test_tent_drops_nothing_out_and_keeps_batches_of_nearly_equal_size():
+    sizes = []
+
+    class Sized(torch.nn.Dropout):
+        def forward(self, rows):
+            sizes.append(len(rows))
+            assert not self.training
+            return super().forward(rows)
+
+    net = torch.nn.Sequential(normed(), Sized(0.5))
+    assert tl.tent(net, STREAM[:17], batch_size=8, device="cpu").shape == (17, 3)
+    assert sizes == [6, 6, 5]
+
+
+def test_tent_says_when_answers_are_lost():
+    net = normed()
+    with torch.no_grad():
+        net[3].weight.fill_(torch.inf)
+    with pytest.raises(tl.DivergedError, match="lower lr"):
+        tl.tent(net, STREAM, device="cpu")

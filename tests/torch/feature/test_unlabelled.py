@@ -12,6 +12,14 @@ import tlcourse.torch as tl
 LOGITS = torch.from_numpy(np.random.default_rng(0).normal(size=(6, 4)))
 
 
+def test_entropy_is_the_mean_of_the_rows_entropies():
+    expected = entropy(softmax(LOGITS.numpy(), axis=1), axis=1).mean()
+    assert tl.entropy_loss(LOGITS).item() == pytest.approx(expected)
+    assert tl.entropy_loss(torch.zeros(3, 5)).item() == pytest.approx(np.log(5))
+    assert tl.entropy_loss(900 * torch.eye(4)).item() == 0  # no nan of 0 times log(0)
+    assert gradcheck(tl.entropy_loss, LOGITS.clone().requires_grad_())
+
+
 def test_information_is_mean_entropy_plus_divergence_from_the_prior():
     answers = softmax(LOGITS.numpy(), axis=1)
     prior = np.array([0.1, 0.2, 0.3, 0.4])

@@ -1,5 +1,10 @@
 """Adaptation without the source: a trained net and target inputs are all there is.
 
+The map
+-------
+``adapt_source_free``  SHOT-IM before the net is used, with many updates
+``tent``               TENT while it is used, one update for each batch of questions
+
 Design choices
 --------------
 - The head, which knows the classes, is held still; the backbone brings the target's features to it.
@@ -14,7 +19,7 @@ from time import perf_counter
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from torch import Tensor
+from torch import Tensor, nn
 from tqdm import tqdm
 
 from tlcourse.batches import equal_batches
@@ -28,7 +33,7 @@ from tlcourse.torch.feature.adaptation import (
     check_unlabelled,
     tracking_norms,
 )
-from tlcourse.torch.feature.unlabelled import agreement_loss, information_loss
+from tlcourse.torch.feature.unlabelled import agreement_loss, entropy_loss, information_loss
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import make_optimiser, to_tensor
 
@@ -128,6 +133,106 @@ def adapt_source_free(
         adapt_batchnorm(model, target_inputs, device=device)
     history.seconds = perf_counter() - start
     return history
+
+
+def tent(
+    model: nn.Module,
+    inputs: np.ndarray | Pictures,
+    *,
+    lr: float = 1e-3,
+    batch_size: int = 64,
+    device: str = "auto",
+) -> np.ndarray:
+    """Answer batch after batch, and let BatchNorm learn a little from each (TENT).
+
+    Each batch is normalised by its own statistics and answered; then one update of Adam on the
+    `entropy_loss` of these answers moves the scales and shifts of the BatchNorm layers, gamma and
+    beta, and nothing else. So no answer profits from its own batch's update [1]_.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        From inputs to logits, with BatchNorm. Changed in place: the running statistics follow the
+        batches as they do in training.
+    inputs : ndarray of float32, shape (n, h, w, c) or (n, d)
+        In the order in which they come. A batch should hold many classes, as its statistics speak
+        for all of it.
+    lr : float
+        Rate of Adam.
+    batch_size : int
+        Largest batch, at least 2; batches are of nearly equal size.
+    device : str
+        See `choose_device`.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, k)
+        The logits as they were given.
+
+    Raises
+    ------
+    ValueError
+        If the model has no BatchNorm with parameters, there are fewer than 2 inputs, or a number is
+        out of range.
+    DivergedError
+        If an answer is no longer finite.
+
+    References
+    ----------
+    .. [1] D. Wang, E. Shelhamer, S. Liu, B. Olshausen, T. Darrell, Tent: Fully test-time
+       adaptation by entropy minimization, ICLR 2021.
+
+    Examples
+    --------
+    >>> from tlcourse import data
+    >>> import tlcourse.torch as tl
+    >>> model, inputs = tl.source_model("letters"), data.load("handwritten-digits", n=40).inputs
+    >>> tl.tent(model, inputs, batch_size=20).shape
+    (40, 26)
+    """
+    norms = [layer for layer in tracking_norms(model) if layer.affine]
+    if not norms or len(inputs) < 2:
+        raise ValueError(
+            f"model has {len(norms)} BatchNorm layers with statistics and parameters, and inputs "
+            f"have {len(inputs)} rows; both must be there (at least 2 rows)."
+        )
+    check_positive("lr", lr)
+    check_integer("batch_size", batch_size, smallest=2)
+    on = choose_device(device)
+    model.to(on).eval()
+    learned = [p for layer in norms for p in (layer.weight, layer.bias)]
+    given, parts = [], min(-(-len(inputs) // batch_size), len(inputs) // 2)
+    with _only_these_learn(model, learned):
+        optimiser = torch.optim.Adam(learned, lr=lr)
+        for layer in norms:
+            layer.train()
+        for rows in np.array_split(np.arange(len(inputs)), parts):
+            logits = model(to_tensor(inputs[rows], on))
+            given.append(logits.detach())
+            optimiser.zero_grad()
+            entropy_loss(logits).backward()
+            optimiser.step()
+    model.eval()
+    answers = torch.cat(given)
+    if not answers.isfinite().all():
+        raise DivergedError("an answer is not finite; lower lr.")
+    return answers.cpu().numpy()
+
+
+@contextmanager
+def _only_these_learn(model, learned):
+    """Let these parameters have gradients and no others, then restore what was."""
+    before = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    model.requires_grad_(False)
+    for parameter in learned:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, learns in before.items():
+            parameter.requires_grad_(learns)
+            if not learns:
+                parameter.grad = None
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 Design choices
 --------------
 - Each method is one small function of logits, in nats, and can be read beside its formula.
-- All of them lean on how often each class occurs. That is an argument, ``prior``, and not hidden
+- Where a loss leans on how often each class occurs, that is an argument, ``prior``, and not hidden
   in the code: by default all classes are equally frequent, which a target need not be.
 """
 
@@ -14,6 +14,36 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tlcourse.checks import check_positive
+
+
+def entropy_loss(logits: Float[Tensor, "n k"]) -> Float[Tensor, ""]:
+    r"""Mean entropy of the answers: small where each is sure, whatever they are together.
+
+    .. math:: \frac1n\sum_i H(p_i), \qquad H(p) = -\sum_k p_k \log p_k
+
+    Parameters
+    ----------
+    logits : tensor of float, shape (n, k)
+        Of unlabelled examples.
+
+    Returns
+    -------
+    tensor, scalar
+        In nats, from 0 to log(k).
+
+    References
+    ----------
+    .. [1] Y. Grandvalet, Y. Bengio, Semi-supervised learning by entropy minimization, NIPS 2004.
+
+    Examples
+    --------
+    >>> import torch
+    >>> import tlcourse.torch as tl
+    >>> round(tl.entropy_loss(torch.zeros(3, 2)).item(), 4)  # log(2)
+    0.6931
+    """
+    log_p = F.log_softmax(logits, dim=1)
+    return -(log_p.exp() * log_p).sum(dim=1).mean()
 
 
 def information_loss(
@@ -54,11 +84,10 @@ def information_loss(
     (0.0, 0.6931)
     """
     log_p = F.log_softmax(logits, dim=1)
-    entropy = -(log_p.exp() * log_p).sum(dim=1).mean()
     log_mean = torch.logsumexp(log_p, dim=0) - np.log(len(logits))
     k = logits.shape[1]
     log_prior = -np.log(k) if prior is None else prior.log()
-    return entropy + (log_mean.exp() * (log_mean - log_prior)).sum()
+    return entropy_loss(logits) + (log_mean.exp() * (log_mean - log_prior)).sum()
 
 
 def confusion_loss(logits: Float[Tensor, "n k"], *, temperature: float = 2.5) -> Float[Tensor, ""]:
