@@ -13,6 +13,7 @@ import pytest
 from local_server import local_server
 from PIL import Image
 
+from tlcourse import data
 from tlcourse.data import downloads
 from tlcourse.data.downloads import (
     DOWNLOADS,
@@ -23,6 +24,8 @@ from tlcourse.data.downloads import (
     resize_images,
 )
 from tlcourse.data.fetching import DownloadError
+
+MIRRORS = {name: download.mirrors for name, download in DOWNLOADS.items()}
 
 
 @pytest.fixture(autouse=True)
@@ -258,6 +261,51 @@ def test_all_parts_are_fetched_unless_one_is_named(monkeypatch, cache):
         assert fetch_download("usps", progress=False) == cache / "USPS"
         assert server.missed == []  # the reader's mirror comes first
     assert (cache / "USPS/train").read_bytes() == b"train"
+
+
+def test_digits_come_from_the_first_mirror_that_has_them_right(monkeypatch, cache):
+    """One mirror is empty and one spoilt; what the third one gives is read, and never asked again.
+
+    USPS as LIBSVM writes it, MNIST as LeCun does.
+    """
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 28, 28), dtype=np.uint8)
+    lines = b"7 1:1 2:-1 256:0.5\n1 3:1\n"
+    files = {
+        "usps": [("usps.bz2", bz2.compress(lines))],
+        "mnist": [
+            ("train-images-idx3-ubyte.gz", idx(pixels)),
+            ("train-labels-idx1-ubyte.gz", idx(np.array([6, 0], dtype=np.uint8))),
+        ],
+    }
+    with local_server() as server:
+        for name, parts in files.items():
+            remote, folder = [], DOWNLOADS[name].folder
+            for file, content in parts:
+                server.serve(f"spoilt/{file}", content[::-1])
+                server.serve(f"right/{file}", content)
+                sha256 = hashlib.sha256(content).hexdigest()
+                remote.append(RemoteFile(f"{folder}/{file}", len(content), sha256))
+            expect(monkeypatch, name, train=remote)
+            mirrors = tuple(server.url(f"{place}/") for place in ("empty", "spoilt", "right"))
+            download = DOWNLOADS[name]._replace(mirrors=mirrors)
+            monkeypatch.setitem(DOWNLOADS, name, download)
+            assert data.load(name).labels.tolist() == [6, 0]
+    usps, mnist = (data.load(name).inputs for name in files)  # the server is gone
+    np.testing.assert_allclose(mnist[:, 2:-2, 2:-2, 0] * 255, pixels, atol=1e-4)
+    assert usps.shape == mnist.shape == (2, 32, 32, 1)
+    assert usps[0, 0, 0] == pytest.approx(1) and usps[1, -1, -1] == pytest.approx(0.5)
+
+
+def test_the_digits_have_a_mirror_in_china():
+    """Its files are the same bytes: PaddlePaddle pins their MD5, which are those of the originals.
+
+    The SHA-256 in the table were computed from files with these MD5.
+    """
+    for name in ("mnist", "fashion-mnist"):
+        assert any(".bcebos.com/" in mirror for mirror in MIRRORS[name])
+    assert all(len(mirrors) >= 2 for name, mirrors in MIRRORS.items() if "mnist" in name)
+    for mirrors in MIRRORS.values():
+        assert len(set(mirrors)) == len(mirrors) and all(url.endswith("/") for url in mirrors)
 
 
 def test_names_and_parts_that_do_not_exist_are_refused():

@@ -5,6 +5,8 @@ Design choices
 - One literal table says what is fetched, from where, how it is verified and what stands in.
 - The cache has the usual layout (``MNIST/raw/*.gz`` and so on): files that another tool left
   there are used once their SHA-256 is right.
+- Mirrors stand in the order in which they are tried; one of MNIST's and Fashion-MNIST's is in
+  Beijing. USPS has one host, in Taipei.
 - Every file has a SHA-256, and so has each of the 397 photographs: a folder that is already
   unpacked is verified picture by picture, and only these pictures are read. The archive's one
   stray file, ``imageNotFound.gif``, is none of them.
@@ -103,6 +105,7 @@ DOWNLOADS = {
         mirrors=(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
+            "https://dataset.bj.bcebos.com/mnist/",  # in Beijing; PaddlePaddle fetches from it
         ),
         folder="MNIST/raw",
         class_names=_DIGITS,
@@ -142,6 +145,7 @@ DOWNLOADS = {
             # Plain http is the host's only offer; the SHA-256 makes up for it.
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+            "https://dataset.bj.bcebos.com/fashion_mnist/",  # in Beijing, as for MNIST
         ),
         folder="FashionMNIST/raw",
         class_names=_GARMENTS,
