@@ -98,7 +98,7 @@ SKADA-Bench 1.0, settings chosen without them (its "prediction entropy" scorer)
 # ---- data
 
 
-def sharp_usps(path, part):
+def sharp_usps(path, part, size=32):
     """Read the digits of the book's authors: a folder of their two text files, or an .npz."""
     if Path(path).is_dir():
         rows = np.loadtxt(Path(path, f"zip.{part}.gz"), dtype=np.float32)
@@ -106,15 +106,17 @@ def sharp_usps(path, part):
     else:
         arrays = np.load(path)
         images, labels = arrays[f"{part}_x"].astype(np.float32) / 255, arrays[f"{part}_y"]
-    images = resize_images(images.reshape(-1, 16, 16, 1), 32)
-    return data.Domain("usps", images, labels.astype(np.int64), tuple("0123456789"))
+    images = images.reshape(-1, 16, 16, 1)
+    return images if size == 16 else resize_images(images, size), labels.astype(np.int64)
 
 
 @cache
 def load(name, part, is_framed, usps):
     """Load one part of a data set, in its own frame or in MNIST's."""
-    is_sharp = name == "usps" and usps
-    domain = sharp_usps(usps, part) if is_sharp else data.load_download(name, part=part)
+    if name == "usps" and usps:
+        domain = data.Domain(name, *sharp_usps(usps, part), tuple("0123456789"))
+    else:
+        domain = data.load_download(name, part=part)
     return domain.with_inputs(data.frame_digits(domain.inputs)) if is_framed else domain
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from tlcourse import data
 
@@ -44,6 +45,46 @@ def cut_to_ink(picture):
     ink = np.argwhere(picture[..., 0] > 0.1)
     (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0) + 1
     return data.resize_images(picture[None, top:bottom, left:right], 32)[0]
+
+
+def resampled(picture, longer, field, offset):
+    """Draw a digit's ink with its longer side so long into a field, its mass near the middle."""
+    ink = np.argwhere(picture[..., 0] > 0.1)
+    (top, left), (bottom, right) = ink.min(axis=0), ink.max(axis=0) + 1
+    cut = Image.fromarray(np.ascontiguousarray(picture[top:bottom, left:right, 0]))
+    factor = longer / max(cut.size)
+    cut = cut.resize([max(1, round(side * factor)) for side in cut.size], Image.Resampling.BOX)
+    digit, result = np.asarray(cut), np.zeros((field, field, 1), dtype=np.float32)
+    corner = []
+    for axis in (0, 1):
+        mass = digit.sum(axis=1 - axis)
+        centre = (mass * (np.arange(len(mass)) + 0.5)).sum() / mass.sum()
+        most = field - digit.shape[axis]
+        corner.append(int(np.clip(round(field / 2 + offset - centre), 0, most)))
+    result[corner[0] :, corner[1] :, 0][: digit.shape[0], : digit.shape[1]] = digit
+    return result
+
+
+def test_pictures_made_as_those_of_mnist_and_usps_get_one_frame():
+    """20 pixels in 28, half a pixel low and right, as MNIST's; 16 in 16, as USPS's."""
+    high = data.load("rendered-digits", n=200, seed=1).inputs
+    mnist = np.stack([resampled(one, 20, 28, 0.5) for one in high])
+    usps = np.stack([resampled(one, 16, 16, 0.0) for one in high])
+    framed = [data.frame_digits(images) for images in (mnist, usps)]
+    raw = [np.pad(mnist, ((0, 0), (2, 2), (2, 2), (0, 0))), data.resize_images(usps, 32)]
+    assert abs(boxes(raw[0]).max(axis=1).mean() - boxes(raw[1]).max(axis=1).mean()) > 8
+    sides = [boxes(images, ink=0.1).mean(axis=0) for images in framed]
+    assert np.abs(sides[0] - sides[1]).max() < 0.5
+    for images in framed:
+        assert np.abs(centres(images) - 16).max() <= 0.5 + 1e-5
+        assert np.abs(centres(images).mean(axis=0) - 16).max() < 0.1
+
+
+def test_what_has_the_frame_already_is_only_moved():
+    one = np.zeros((1, 32, 32, 1), dtype=np.float32)
+    one[0, 8:28, 9:20, 0] = np.random.default_rng(0).uniform(0.2, 1, (20, 11))
+    framed = data.frame_digits(one)
+    assert (np.roll(one, (-2, 2), axis=(1, 2)) == framed).all()
 
 
 def test_proportions_stay():
