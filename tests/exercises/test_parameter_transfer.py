@@ -80,12 +80,12 @@ class Low(nn.Module):
 
     bias, free, factor = False, False, None
 
-    def __init__(self, base, rank, alpha):
+    def __init__(self, base, rank, scale):
         super().__init__()
         self.base = base.requires_grad_(self.free)
         self.down = nn.Linear(base.in_features, rank, bias=self.bias)
         self.up = nn.Linear(rank, base.out_features, bias=self.bias)
-        self.scale = alpha / rank if self.factor is None else self.factor
+        self.scale = scale / rank if self.factor is None else self.factor
         self.start()
 
     def start(self):
@@ -98,11 +98,11 @@ class Low(nn.Module):
 class Matrices(nn.Module):
     """The same with two matrices that lie the other way round, the first of them zero."""
 
-    def __init__(self, base, rank, alpha):
+    def __init__(self, base, rank, scale):
         super().__init__()
         for parameter in base.parameters():
             parameter.requires_grad = False
-        self.base, self.scale = base, alpha / rank
+        self.base, self.scale = base, scale / rank
         self.a = nn.Parameter(torch.zeros(base.in_features, rank))
         self.b = nn.Parameter(torch.randn(rank, base.out_features))
 
@@ -124,7 +124,7 @@ class Unscaled(Low):
     factor = 1
 
 
-class ByAlpha(Low):
+class ByScale(Low):
     factor = 6
 
 
@@ -189,9 +189,9 @@ WRONG = [
     (check_batch_norm, swapped, "share of the new batch"),
     (check_batch_norm, slip(running=0), "n - 1 stands below"),
     (low, stub, "no answer yet"),
-    (low, lambda base, rank, alpha: None, "returns nothing"),
-    (low, lambda base, rank, alpha: base.weight, "inherits from nn.Module"),
-    (low, lambda base, rank, alpha: base, "would learn too"),
+    (low, lambda base, rank, scale: None, "returns nothing"),
+    (low, lambda base, rank, scale: base.weight, "inherits from nn.Module"),
+    (low, lambda base, rank, scale: base, "would learn too"),
     (low, Learning, "would learn too"),
     (low, Biased, "without bias"),
     (low, Tensors, "nn.Parameter"),
@@ -199,8 +199,8 @@ WRONG = [
     (low, AtRandom, "what the pretrained one does"),
     (low, ChangeAlone, "what the pretrained one does"),
     (low, Silent, "returns nothing"),
-    (low, Unscaled, "scaled by alpha / rank"),
-    (low, ByAlpha, "divide alpha by the rank"),
+    (low, Unscaled, "scaled by scale / rank"),
+    (low, ByScale, "divide scale by the rank"),
     (low, Deaf, "do not reach"),
     (low, Bent, "nothing between"),
     (check_discriminative_rates, stub, "no answer yet"),
@@ -227,8 +227,8 @@ WRONG = [
         "norm.running_mean is not",
     ),
     (check_merge_lora, stub, "no answer yet"),
-    (check_merge_lora, lambda w, a, b, s: w + b @ a, "scaled by alpha"),
-    (check_merge_lora, lambda w, a, b, s: w + s * b @ a, "divide alpha by the rank"),
+    (check_merge_lora, lambda w, a, b, s: w + b @ a, "scaled by scale"),
+    (check_merge_lora, lambda w, a, b, s: w + s * b @ a, "divide scale by the rank"),
     (check_merge_lora, lambda w, a, b, s: s / len(a) * b @ a, "add it to the weight"),
     (check_merge_lora, lambda w, a, b, s: w + s / len(b) * b @ a, "wanted is weight"),
     (check_merge_lora, lambda w, a, b, s: (w + b @ a).T, "shape"),

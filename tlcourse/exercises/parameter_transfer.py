@@ -122,7 +122,7 @@ def check_discriminative_rates(function: Callable[..., Any]) -> None:
 
 
 def check_interpolate(function: Callable[..., Any]) -> None:
-    """Check ``interpolate(start, end, alpha)``.
+    """Check ``interpolate(start, end, u)``.
 
     Parameters
     ----------
@@ -140,15 +140,15 @@ def check_interpolate(function: Callable[..., Any]) -> None:
         {name: rng.normal(size=shape) for name, shape in shapes.items()} for _ in range(2)
     )
     kept = copy.deepcopy((start, end))
-    for alpha in (0.25, 0.0, 1.0):
-        answer = call(function, start, end, alpha, copies=False)
+    for u in (0.25, 0.0, 1.0):
+        answer = call(function, start, end, u, copies=False)
         if not all(
             np.array_equal(one[name], before[name])
             for one, before in zip((start, end), kept, strict=True)
             for name in shapes
         ):
             raise Hint(
-                "your function changes a net that it was given, so the next alpha starts from "
+                "your function changes a net that it was given, so the next u starts from "
                 "another net; make new arrays."
             )
         if not isinstance(answer, dict) or set(answer) != set(shapes):
@@ -156,22 +156,22 @@ def check_interpolate(function: Callable[..., Any]) -> None:
                 "return a dict with the same names as the two nets, every one of them: "
                 "BatchNorm's statistics belong to the net as well."
             )
-        _check_mixture(answer, start, end, alpha)
+        _check_mixture(answer, start, end, u)
     print("Right.")
 
 
-def _check_mixture(answer, start, end, alpha):
+def _check_mixture(answer, start, end, u):
     """Compare a mixture of two nets, name by name."""
     found = {name: array(answer[name], *start[name].shape) for name in start}
-    if all(np.allclose(found[n], alpha * start[n] + (1 - alpha) * end[n]) for n in start):
-        raise Hint("the ends are swapped: alpha = 0 is the start, alpha = 1 the fine-tuned net.")
+    if all(np.allclose(found[n], u * start[n] + (1 - u) * end[n]) for n in start):
+        raise Hint("the ends are swapped: u = 0 is the start, u = 1 the fine-tuned net.")
     for name, array_found in found.items():
-        if not np.allclose(array_found, (1 - alpha) * start[name] + alpha * end[name]):
-            raise Hint(f"{name} is not (1 - alpha) * start + alpha * end.")
+        if not np.allclose(array_found, (1 - u) * start[name] + u * end[name]):
+            raise Hint(f"{name} is not (1 - u) * start + u * end.")
 
 
 def check_merge_lora(function: Callable[..., Any]) -> None:
-    """Check ``merge(weight, down, up, alpha)``.
+    """Check ``merge(weight, down, up, scale)``.
 
     Parameters
     ----------
@@ -190,18 +190,18 @@ def check_merge_lora(function: Callable[..., Any]) -> None:
     change = up @ down
     slips = {
         "that is the change alone; add it to the weight": 3.0 * change,
-        "the change is scaled by alpha / rank": weight + change,
-        "divide alpha by the rank, which you find in the shape of the matrices": weight
+        "the change is scaled by scale / rank": weight + change,
+        "divide scale by the rank, which you find in the shape of the matrices": weight
         + 6.0 * change,
     }
     recognise(answer, slips)
     if not np.allclose(answer, weight + 3.0 * change):
-        raise Hint("wanted is weight + alpha / rank * (up @ down).")
+        raise Hint("wanted is weight + scale / rank * (up @ down).")
     print("Right.")
 
 
 def check_lora_layer(layer_class: Callable[..., Any], base: Any) -> None:
-    """Check ``LoRALayer(base, rank, alpha)``, a module with a low-rank change beside a layer.
+    """Check ``LoRALayer(base, rank, scale)``, a module with a low-rank change beside a layer.
 
     Parameters
     ----------
@@ -241,13 +241,13 @@ def check_lora_layer(layer_class: Callable[..., Any], base: Any) -> None:
     change = rows.numpy() @ narrow.T @ wide.T
     answer = array(call(layer, rows, copies=False), 4, base.out_features)
     slips = {
-        "the change is scaled by alpha / rank": wanted + change,
-        "divide alpha by the rank": wanted + 6.0 * change,
+        "the change is scaled by scale / rank": wanted + change,
+        "divide scale by the rank": wanted + 6.0 * change,
         "the factors do not reach the output": wanted,
     }
     recognise(answer, slips, rtol=1e-4, atol=1e-5)
     if not np.allclose(answer, wanted + 3.0 * change, rtol=1e-4, atol=1e-5):
-        raise Hint("wanted is base(x) + alpha / rank * up(down(x)), with nothing between.")
+        raise Hint("wanted is base(x) + scale / rank * up(down(x)), with nothing between.")
     print("Right.")
 
 
