@@ -15,6 +15,7 @@ from tlcourse.exercises import (
     check_adaptation_step,
     check_coral,
     check_importance_weights,
+    check_information,
     check_mmd,
     check_reverse_gradient,
 )
@@ -124,6 +125,45 @@ WRONG = [
 ]
 
 
+def information(p, q, *, first=1.0, second=1.0, total=False, of_mean=False, turned=False):
+    entropies = -(p * np.log(p, where=p > 0, out=np.zeros_like(p))).sum(axis=1)
+    mean = p.mean(axis=0)
+    sure = entropies.sum() if total else entropies.mean()
+    if of_mean:
+        sure = -(mean * np.log(mean)).sum()
+    apart = (q * np.log(q / mean)).sum() if turned else (mean * np.log(mean / q)).sum()
+    return first * sure + second * apart
+
+
+def careless(p, q):
+    """Answer rightly, and NaN where a probability is 0."""
+    with np.errstate(all="ignore"):
+        mean = p.mean(axis=0)
+        return -(p * np.log(p)).sum(axis=1).mean() + (mean * np.log(mean / q)).sum()
+
+
+def clipped(p, q):
+    p = torch.tensor(p).clamp(min=1e-9)
+    mean = p.mean(0)
+    return -(p * p.log()).sum(1).mean() + (mean * (mean / torch.tensor(q)).log()).sum()
+
+
+WRONG += [
+    (check_information, stub, "no answer yet"),
+    (check_information, lambda p, q: p, "one number"),
+    (check_information, lambda p, q: information(p, q, second=0), "second sum is missing"),
+    (check_information, lambda p, q: information(p, q, first=0), "first sum is missing"),
+    (check_information, lambda p, q: information(p, q, total=True), "not their sum"),
+    (check_information, lambda p, q: information(p, q, of_mean=True), "entropy of the mean"),
+    (check_information, lambda p, q: information(p, q, turned=True), "wrong way round"),
+    (check_information, lambda p, q: information(p, 0 * q + 1 / len(q)), "not used"),
+    (check_information, lambda p, q: information(p, q, first=-1), "mind the signs"),
+    (check_information, lambda p, q: information(p, q, second=-1), "mind the signs"),
+    (check_information, lambda p, q: information(p, q) / np.log(2), "yours is"),
+    (check_information, careless, "0 log 0"),
+]
+
+
 @pytest.mark.parametrize(("check", "answer", "hint"), WRONG)
 def test_wrong_answers_get_the_right_hint(check, answer, hint):
     with pytest.raises(Hint, match=hint):
@@ -135,6 +175,8 @@ RIGHT = [
     (check_importance_weights, lambda p, n, m: [n / m / (1 / q - 1) for q in p]),
     (check_mmd, mmd),
     (check_mmd, lambda x, y, w: torch.tensor(mmd(x, y, w))),
+    (check_information, information),
+    (check_information, clipped),
     (check_coral, coral),
     (check_coral, coral_in_place),
     (check_coral, lambda s, t: CORAL(reg=0).fit_transform(s, target=t)),

@@ -14,7 +14,7 @@ chapter  module                      checks, ``check_...``
 4        ``parameter_transfer``      ``batch_norm``, ``discriminative_rates``, ``interpolate``,
                                      ``merge_lora``, ``lora_layer``
 5        ``feature_transfer``        ``saving``, ``linear_cka``, ``denoising_loss``
-6        ``domain_gap``              ``importance_weights``, ``mmd``, ``coral``,
+6        ``domain_gap``              ``importance_weights``, ``mmd``, ``coral``, ``information``,
                                      ``reverse_gradient``, ``adaptation_step``
 7        ``structure_transfer``      ``widen``, ``magnitude_mask``, ``soft_loss``
 8        ``keras_mlp``               ``cross_entropy``, ``bounding_box``, ``damage``
@@ -52,6 +52,7 @@ from tlcourse.exercises.domain_gap import (
     check_adaptation_step,
     check_coral,
     check_importance_weights,
+    check_information,
     check_mmd,
     check_reverse_gradient,
 )
@@ -140,6 +141,7 @@ __all__ = [
     "check_harmful",
     "check_head_parameters",
     "check_importance_weights",
+    "check_information",
     "check_interpolate",
     "check_is_finished",
     "check_kendall",

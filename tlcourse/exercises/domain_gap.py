@@ -1,4 +1,4 @@
-"""Checks of chapter 6's exercises: weights, distances, alignment, and a step of adaptation.
+"""Checks of chapter 6's exercises: weights, distances, alignment, information, a step.
 
 Design choices
 --------------
@@ -196,6 +196,61 @@ def _coral_hint(
         "the covariance of the answer is not the target's. It is C_s^(-1/2) first, then "
         "C_t^(1/2), with matrix roots: not the roots of the entries."
     )
+
+
+def check_information(function: Callable[..., Any]) -> None:
+    """Check ``information(answers, prior)``.
+
+    Parameters
+    ----------
+    function : callable
+        Maps probabilities ``(n, k)`` and the shares of the classes ``(k,)`` to the mean entropy of
+        the answers plus the divergence of their mean from the shares.
+
+    Raises
+    ------
+    Hint
+        If an answer is wrong.
+    """
+    answers = np.array([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.5, 0.25, 0.25], [0.6, 0.3, 0.1]])
+    prior = np.array([0.2, 0.3, 0.5])
+    one_by_one, together, apart = _parts(answers, prior)
+    value = number(call(function, answers, prior), _NOT_FINITE)
+    uniform = _parts(answers, np.full(3, 1 / 3))
+    slips = {
+        "the second sum is missing: the answers must be balanced too": one_by_one,
+        "the first sum is missing: each answer must be sure": together,
+        "the mean of the entropies is wanted, not their sum": 4 * one_by_one + together,
+        "the first sum is the mean of the entropies, not the entropy of the mean answer": (
+            -(answers.mean(axis=0) * np.log(answers.mean(axis=0))).sum() + together
+        ),
+        "the divergence is taken the wrong way round: it is the mean answer's logarithm less the "
+        "prior's, weighted by the mean answer": one_by_one + apart,
+        "the prior is not used: these shares are all alike": one_by_one + uniform[1],
+        "mind the signs: both sums are at least 0, and both shall be small": [
+            -one_by_one + together,
+            one_by_one - together,
+            -one_by_one - together,
+        ],
+    }
+    recognise(value, slips)
+    if not np.isclose(value, one_by_one + together):
+        raise Hint(
+            f"the check's answers have {one_by_one:.4f} + {together:.4f}; yours is {value:.4f}."
+        )
+    sure = np.eye(3)[[0, 1, 1, 2, 2]]
+    value = call(function, sure, np.array([0.2, 0.4, 0.4]))
+    if not np.isclose(number(value, "0 log 0 counts as 0; leave such terms out."), 0, atol=1e-5):
+        raise Hint("right, until an answer is quite sure: 0 log 0 counts as 0.")
+    print("Right.")
+
+
+def _parts(answers: np.ndarray, prior: np.ndarray) -> tuple[float, float, float]:
+    """Return the mean entropy, the divergence from the prior, and that of the prior."""
+    cross = sum(-a * np.log(b) for a, b in zip(answers.ravel(), answers.ravel(), strict=True))
+    mean = answers.mean(axis=0)
+    ratio = np.log(mean) - np.log(prior)
+    return cross / len(answers), float(mean @ ratio), float(-prior @ ratio)
 
 
 def check_reverse_gradient(function: Callable[..., Any], features: Any) -> None:
