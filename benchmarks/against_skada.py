@@ -38,7 +38,7 @@ def fresh(seed):
     return tl.TransferModel(tl.backbone("small-cnn", seed=seed), 10, seed=seed)
 
 
-def constant_rate(optimiser, peaks, total_steps):
+def constant_rate(optimiser, peaks, total_steps, **_):
     return torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
 
 
