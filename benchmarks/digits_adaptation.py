@@ -23,10 +23,10 @@ MCC and FixMatch; Deep CORAL, DAN and DANN keep those of both domains together.
 come: MNIST 28x28 padded to 32, USPS 16x16 resampled to 32. Seconds are those of one CPU thread,
 from the random start to the adapted net, without loading and framing.
 
-Scores that need no target label, on 1,000 target inputs of the training part and 1,000 source
-examples of the test part: entropy of the answers, information (`tl.information_loss`), agreement of
-the answers to plain and augmented pictures, accuracy on the source, and the same weighted by how
-much an example looks like the target (importance weights from logistic regression on the features).
+Scores that need no target label (`tlcourse.scores`), on 1,000 target inputs of the training part
+and 1,000 source examples of the test part: certainty of the answers, infomax, agreement of the
+answers to plain and augmented pictures, accuracy on the source, and the same weighted by importance
+weights of the features.
 """
 
 import argparse
@@ -44,11 +44,10 @@ os.environ["OMP_NUM_THREADS"] = "1"  # two processes side by side, one thread ea
 
 import numpy as np
 import torch
-from sklearn.linear_model import LogisticRegression
 from torch.nn import functional as F
 
 import tlcourse.torch as tl
-from tlcourse import data
+from tlcourse import data, scores
 from tlcourse.batches import equal_batches
 from tlcourse.data.downloads import resize_images
 from tlcourse.torch.devices import seeded
@@ -75,7 +74,7 @@ ROWS = {  # what is measured in one go, in this order
     "raw, others": ("  + Deep CORAL", "  + DAN", "  + DANN"),
 }
 TABLE = ("raw", "raw, others", "framed", "framed, others", "target")
-SCORES = ("entropy", "information", "agreement", "source accuracy", "weighted source accuracy")
+SCORES = ("certainty", "infomax", "agreement", "source accuracy", "weighted source accuracy")
 PUBLISHED = """\
 Published, not measured here: other and larger nets, other frames, other splits.
 
@@ -210,21 +209,17 @@ def scored(net, source, target):
     """Score a net without a label of the target; higher is better."""
     features = [tl.extract_features(net, inputs) for inputs in (source.inputs, target)]
     with torch.no_grad(), seeded(0):
-        answers = [net.head(torch.from_numpy(rows)) for rows in features]
-        changed = net(tl.strokes_augmentation()(to_tensor(target, torch.device("cpu"))))
-    log_p = F.log_softmax(answers[1], dim=1)
-    right = (answers[0].argmax(1).numpy() == source.labels).astype(float)
-    is_target = np.repeat([0, 1], [len(rows) for rows in features])
-    judge = LogisticRegression(max_iter=1000).fit(np.concatenate(features), is_target)
-    weights = np.exp(judge.decision_function(features[0]))
+        answers = [net.head(torch.from_numpy(rows)).numpy() for rows in features]
+        changed = net(tl.strokes_augmentation()(to_tensor(target, torch.device("cpu")))).numpy()
+    weights = scores.importance_weights(*features, seed=0)
     values = (
-        (log_p.exp() * log_p).sum(1).mean().item(),
-        -tl.information_loss(answers[1]).item(),
-        (changed.argmax(1) == answers[1].argmax(1)).float().mean().item(),
-        right.mean(),
-        (weights * right).sum() / weights.sum(),
+        scores.certainty(answers[1]),
+        scores.infomax(answers[1]),
+        scores.agreement(answers[1], changed),
+        scores.source_validation(answers[0], source.labels),
+        scores.source_validation(answers[0], source.labels, weights=weights),
     )
-    return dict(zip(SCORES, map(float, values), strict=True))
+    return dict(zip(SCORES, values, strict=True))
 
 
 def measure(group, arrow, seed, usps, store, done):
