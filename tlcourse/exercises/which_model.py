@@ -94,13 +94,13 @@ def check_leep(function: Callable[..., Any]) -> None:
         "these are the hard answers of NCE; LEEP uses the probabilities": [
             package.nce(says.argmax(axis=1), labels)
         ],
-        "this is P(z | y): normalise over the target classes, for each z": [
+        "this is p(y_s | y): normalise over the target classes, for each y_s": [
             np.log((says * turned[labels]).sum(axis=1)).mean()
         ],
-        "P(y, z) still has to be divided by P(z)": [
+        "p(y, y_s) still has to be divided by p(y_s)": [
             np.log((says * joint[labels]).sum(axis=1)).mean()
         ],
-        "the logarithm belongs outside the sum over z": [
+        "the logarithm belongs outside the sum over y_s": [
             (says * np.log(given[labels])).sum(axis=1).mean()
         ],
         "take the mean of the logarithms, not the logarithm of the mean": [
@@ -215,7 +215,7 @@ def _entropy(shares):
 
 
 def _unweighted(joint):
-    """Return the sum of log P(y | z) over the pairs that occur."""
+    """Return the sum of log p(y | y_s) over the pairs that occur."""
     given = joint / np.where(
         joint.sum(axis=1, keepdims=True) > 0, joint.sum(axis=1, keepdims=True), 1
     )
