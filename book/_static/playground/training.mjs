@@ -1,8 +1,9 @@
 /**
  * Three ways to learn the reader's classes from the same few pictures, and when to stop.
  *
- * How long: a net learns until its loss on its own pictures has fallen below ENOUGH, which takes it
- * N updates, and then for N updates more while the learning rate falls to zero. So every net gets
+ * How long: a net learns until its loss on its own pictures has fallen below ENOUGH, and at least LEAST
+ * updates, so that the running statistics of its BatchNorm have followed. Say that this took
+ * N updates: then it learns for N more while the learning rate falls to zero. So every net gets
  * the updates that it needs, whatever the others need, and one can see whether twice as many
  * changed its score. The held-out pictures decide nothing.
  */
@@ -12,7 +13,7 @@ import { AdamW } from "./optimiser.mjs";
 import { Random } from "./random.mjs";
 import { WAYS } from "./ways.mjs";
 
-const ENOUGH = 0.03, LEAST = 40;
+const ENOUGH = 0.03, LEAST = 80;
 const BATCH = 16;
 const AT_ONCE = 16; // pictures in memory while a net only answers
 

@@ -28,7 +28,7 @@ function gain(transfer, scratch, of) {
 
 /** What a net's card says about its learning. */
 export function progress({ state, update, seconds, half, score }) {
-  const run = `${update.toLocaleString("en")} updates, ${(seconds ?? 0).toFixed(1)} s`;
+  const run = `${update.toLocaleString("en")} updates, ${(seconds ?? 0).toFixed(1)}\u00a0s`;
   if (state === "finished") {
     const compared = score?.of ? `; ${half.right} right after half of them` : "";
     return `finished: ${run}${compared}`;
