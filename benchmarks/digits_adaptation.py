@@ -78,20 +78,20 @@ SCORES = ("certainty", "infomax", "agreement", "source accuracy", "weighted sour
 PUBLISHED = """\
 Published, not measured here: other and larger nets, other frames, other splits.
 
-SHOT, LeNet (Liang, Hu and Feng, ICML 2020)             97.9                  98.0
-SHOT's oracle, target only                              97.0                  99.2
-SKADA-Bench 1.0, settings chosen with target labels (its "supervised" scorer)
-  source only                                           94.2                  73.4
-  Deep CORAL                                            97.1                  89.9
-  DAN                                                   95.0                  86.3
-  DANN                                                  92.6                  86.8
-  MCC                                                   98.2                  90.4
-  target only                                           98.1                  98.9
-SKADA-Bench 1.0, settings chosen without them (its "prediction entropy" scorer)
-  Deep CORAL                                            95.6                  79.4
-  DAN                                                   93.1                   9.9
-  DANN                                                  95.6                  86.4
-  MCC                                                   98.2                  88.3"""
+SHOT, LeNet (Liang et al., ICML 2020)   97.9                      98.0
+SHOT's oracle: target only              97.0                      99.2
+SKADA-Bench 1.0, settings chosen with target labels (its scorer "supervised")
+  source only                           94.2                      73.4
+  Deep CORAL                            97.1                      89.9
+  DAN                                   95.0                      86.3
+  DANN                                  92.6                      86.8
+  MCC                                   98.2                      90.4
+  target only                           98.1                      98.9
+SKADA-Bench 1.0, settings chosen without them (its scorer "prediction_entropy")
+  Deep CORAL                            95.6                      79.4
+  DAN                                   93.1                       9.9
+  DANN                                  95.6                      86.4
+  MCC                                   98.2                      88.3"""
 
 
 # ---- data
