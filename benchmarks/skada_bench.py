@@ -234,7 +234,7 @@ def main():
     which = "sharp grey levels" if options.usps else "LIBSVM's smoothed grey levels"
     print("Accuracy on the held-out fifth of the target in %, mean ± standard deviation over")
     print(f"splits; seconds of one CPU thread. skada: {options.epochs} epochs. USPS: {which}.")
-    print("Wanted: time ratio <= 0.50, and no lower accuracy than skada's within its spread.\n")
+    print("Wanted: a time ratio <= 0.50 and no lower accuracy than skada's within its spread.\n")
     print_table(read(options.store), options.epochs)
 
 
