@@ -47,6 +47,14 @@ def test_grey_and_colour_are_turned_into_each_other():
     assert_allclose(Preprocess(32, 1, (0.0,), (1.0,))(colour), luma, atol=1e-3)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_convolutions_get_and_give_channels_last(channels):
+    """Grey pictures too, whose one channel would let PyTorch choose the slower order."""
+    given = Preprocess(32, channels, (0.0,) * channels, (1.0,) * channels)(torch.rand(2, 1, 32, 32))
+    maps = nn.Conv2d(channels, 4, 3)(given)
+    assert maps.is_contiguous(memory_format=torch.channels_last) and not maps.is_contiguous()
+
+
 @pytest.mark.parametrize("shape", [(2, 32, 32), (2, 4, 32, 32), (2, 32, 32, 3)])
 def test_other_shapes_are_refused(shape):
     with pytest.raises(ValueError, match="a backbone takes"):

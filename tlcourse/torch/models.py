@@ -71,7 +71,10 @@ class Preprocess(nn.Module):
             )
         # a repeated grey channel has no place in memory yet; convolutions want channels last
         images = images.contiguous(memory_format=torch.channels_last)
-        return (images - self.mean).div_(self.std)  # large: one copy, not two
+        images = (images - self.mean).div_(self.std)  # large: one copy, not two
+        if self.channels == 1:  # one channel fits both orders; strides say which one is meant
+            images = images.reshape(len(images), self.size, self.size, 1).movedim(3, 1)
+        return images
 
     def extra_repr(self) -> str:
         """Show size and channels when the model is printed."""
