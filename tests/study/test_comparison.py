@@ -72,6 +72,17 @@ def test_finished_needs_the_same_draws_twice():
         finished(table, table.assign(strategy="c", seed=table.index))
     with pytest.raises(ValueError, match=r"lacks \['accuracy'\]"):
         finished(table, table.drop(columns="accuracy"))
+    with pytest.raises(ValueError, match=r"lacks \['seed'\]"):
+        finished(table, table.drop(columns="seed"))
+    with pytest.raises(ValueError, match="not unique"):
+        finished(table, pd.concat([table, table]))
+
+
+def test_finished_and_summary_keep_the_order_of_the_strategies():
+    table = paired(n1=[0.0, 0.5])
+    assert table["strategy"].iloc[0] == "b"
+    assert finished(table, table)["strategy"].tolist() == ["b", "a"]
+    assert summary(table).index.tolist() == ["b", "a"] and summary(table).index.name == "strategy"
 
 
 def test_a_tie_is_no_win_and_equal_gains_have_a_point_for_an_interval():

@@ -9,7 +9,7 @@ from torch import nn
 
 import tlcourse.torch as tl
 from tlcourse.data import Domain
-from tlcourse.torch.freezing import is_frozen
+from tlcourse.torch.freezing import freeze_batch_norm, is_frozen
 
 
 def pictures(n=16):
@@ -151,3 +151,17 @@ def test_a_glob_that_matches_nothing_is_refused_before_anything_changes(verb):
         verb(model)
     with pytest.raises(TypeError, match="model is a str"):
         verb("model", "*")
+
+
+def test_batch_norm_alone_can_be_frozen_and_a_net_without_any_is_left_alone():
+    model = small_model()
+    assert freeze_batch_norm(model) is model
+    frozen = {name for name, part in model.named_modules() if is_frozen(part)}
+    norms = {name for name, part in model.named_modules() if isinstance(part, nn.BatchNorm2d)}
+    assert frozen == norms and norms
+    assert all(
+        parameter.requires_grad != (name.rpartition(".")[0] in norms)
+        for name, parameter in model.named_parameters()
+    )
+    plain = nn.Linear(2, 2)
+    assert freeze_batch_norm(plain) is plain and plain.weight.requires_grad
