@@ -4,15 +4,17 @@
 
 Looked for, on a desktop and at the width of a phone: errors in the console; requests to other
 hosts; links, anchors and pictures that lead nowhere; pages over 3 MB; interactive figures whose
-picture does not change, by key or by pointer; pages that scroll sideways; and what axe-core calls a
-serious or critical fault of accessibility, in light and in dark mode. Nothing is fetched: links to
-other sites are only read. Exit status 1 if anything was found. Where there is no Chromium it says
+picture does not change, by key or by pointer; pages that scroll sideways; a playground that does
+not learn what is drawn in it, or not from a file; and what axe-core calls a serious or critical
+fault of accessibility, in light and in dark mode. Nothing is fetched: links to other sites are only
+read. Exit status 1 if anything was found. Where there is no Chromium it says
 so and checks the links only, which is a failure too with ``--require-browser`` or in CI.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import re
 import shutil
@@ -151,6 +153,88 @@ def check_figures(page) -> Iterator[str]:
                 yield f"control {place} of interactive figure {number} changes nothing"
 
 
+def draw(page, pad: str, lines: list[list[tuple[float, float]]]) -> None:
+    """Draw lines on a pad with the pointer; points are in parts of its side."""
+    page.locator(pad).scroll_into_view_if_needed()
+    box = page.locator(pad).bounding_box()
+    for line in lines:
+        places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in line]
+        page.mouse.move(*places[0])
+        page.mouse.down()
+        for place in places[1:]:
+            page.mouse.move(*place)
+        page.mouse.up()
+
+
+def ring(x: float, y: float, radius: float) -> list[list[tuple[float, float]]]:
+    """Return a drawing of a ring."""
+    turns = [2 * math.pi * step / 24 for step in range(25)]
+    return [[(x + radius * math.cos(turn), y + radius * math.sin(turn)) for turn in turns]]
+
+
+def cross(x: float, y: float, reach: float) -> list[list[tuple[float, float]]]:
+    """Return a drawing of a cross."""
+    falling = [(x - reach, y - reach), (x, y), (x + reach, y + reach)]
+    return [falling, [(a, 2 * y - b) for a, b in falling]]
+
+
+def check_playground(page) -> Iterator[str]:
+    """Load handwriting and stop; then draw two classes, let three nets learn them, and ask."""
+    page.set_default_timeout(300_000)
+    status = page.locator("#pg-status")
+    page.click("#pg-digits")
+    if page.locator(".pg-pictures button").count() < 100:
+        yield "the playground loads no handwriting"
+    page.click("#pg-learn")
+    page.wait_for_function("document.querySelector('.pg-score').textContent.includes(' of ')")
+    page.click("#pg-stop")
+    if "Stopped" not in status.text_content() or not page.is_disabled("#pg-stop"):
+        yield "the playground does not stop"
+    page.click("#pg-empty")
+    for place, sign in enumerate((ring, cross)):
+        page.locator(".pg-class input[type=radio]").nth(place).check()
+        for shift in (-0.1, -0.05, 0.05, 0.1):
+            draw(page, "#pg-pad", sign(0.5 + shift, 0.5 - shift / 2, 0.25 + shift))
+            page.click("#pg-add")
+    page.click("#pg-learn")
+    page.wait_for_function(
+        "document.querySelector('#pg-status').textContent.startsWith('All three')"
+    )
+    for sign, name in ((ring, "A"), (cross, "B")):
+        page.click("#pg-wipe")
+        before = page.locator("#pg-said").text_content()
+        draw(page, "#pg-question", sign(0.45, 0.5, 0.3))
+        page.wait_for_function(
+            "before => document.querySelector('#pg-said').textContent !== before", arg=before
+        )
+        answers = page.locator("#pg-answers .pg-score").all_text_contents()
+        # from scratch, two examples a class may be too few
+        if not all(answer.startswith(f"{name},") for answer in answers[1:]):
+            yield f"the playground takes a drawing of class {name} for {answers}"
+    for button, file in (("net", "tuned.safetensors"), ("drawings", "drawings.zip")):
+        with page.expect_download() as saved:
+            page.click(f"#pg-save-{button}")
+        if saved.value.suggested_filename != file or not saved.value.path().stat().st_size:
+            yield f"the playground does not save {file}"
+
+
+def check_playground_from_a_file(browser, path: Path) -> Iterator[str]:
+    """Open the playground without any server, and let it learn."""
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.click("#pg-digits")
+    page.click("#pg-learn")
+    try:
+        page.wait_for_function(
+            "[...document.querySelectorAll('#pg-nets .pg-score')]"
+            ".every(score => score.textContent.includes(' of '))",
+            timeout=300_000,
+        )
+    except Exception as error:  # playwright's own, which is imported later
+        yield f"from a file: the playground does not learn: {str(error).splitlines()[0]}"
+    page.close()
+
+
 def check_accessibility(page, axe) -> Iterator[str]:
     """Yield axe-core's serious faults, in light and in dark mode."""
     # or colours would be measured on the way from one mode to the other
@@ -179,6 +263,10 @@ def check_in_browser(site: Path) -> Iterator[str]:
                 yield from (f"{name}: {width}: {fault}" for fault in visit.open(name))
                 if width == "desktop":
                     more = [*visit.page.evaluate(PICTURES), *check_figures(visit.page)]
+                    if visit.page.locator("#playground").count():
+                        more += check_playground(visit.page)
+                        more += check_playground_from_a_file(browser, site / name)
+                        more += visit.foreign + visit.errors
                 else:
                     more = [*check_accessibility(visit.page, axe)]
                 yield from (f"{name}: {fault}" for fault in more)
