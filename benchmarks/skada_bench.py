@@ -213,7 +213,7 @@ def print_table(rows, epochs):
                 seconds = np.mean([pair[side]["seconds"] for pair in pairs])
                 line += f"{np.mean(accuracies):8.1f} {spread:5} in {seconds:5.0f} s   "
             ratios = [pair["course"]["seconds"] / pair["skada"]["seconds"] for pair in pairs]
-            print(f"{line}{np.median(ratios):8.2f}  ({len(pairs)} splits)")
+            print(f"{line}{np.median(ratios):8.2f}  (splits: {len(pairs)})")
 
 
 def main():
