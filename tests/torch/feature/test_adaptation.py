@@ -158,9 +158,15 @@ def by_hand(net, source, target_inputs, distance, *, weight, steps, lr, sizes, d
         in_order(n, place, seed, sizes[place], steps)
         for place, n in enumerate((len(source), len(target_inputs)))
     ]
-    parameters = [*net.parameters(), *distance.parameters()]
-    optimiser = torch.optim.AdamW(parameters, lr=lr, weight_decay=decay)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
+    if list(distance.parameters()):  # two players
+        groups = [{"params": net.parameters()}, {"params": distance.parameters(), "lr": 3 * lr}]
+        optimiser = torch.optim.AdamW(groups, lr=lr, betas=(0.5, 0.999), weight_decay=decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, [lr, 3 * lr], total_steps=steps, cycle_momentum=False
+        )
+    else:
+        optimiser = torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=decay)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, lr, total_steps=steps)
     net.train()
     seen = []
     for step in range(steps):
@@ -211,12 +217,13 @@ class Turned(torch.autograd.Function):
 
 
 class Discriminator(nn.Module):
-    """DANN's distance: a net of 128 units tells source (0) from target (1)."""
+    """DANN's distance: a net with two layers of 128 units tells source (0) from target (1)."""
 
     def __init__(self, seed):
         super().__init__()
         torch.manual_seed(seed)
-        self.net = nn.Sequential(nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 1))
+        layers = nn.Linear(16, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 1)
+        self.net = nn.Sequential(*layers)
 
     def forward(self, x, y, progress):
         strength = 2 / (1 + np.exp(-10 * progress)) - 1
@@ -231,7 +238,7 @@ class Discriminator(nn.Module):
     [
         ("deep-coral", lambda seed: Moments(), 30.0, 3e-3),
         ("dan", lambda seed: Kernels(), 1.0, 3e-3),
-        ("dann", Discriminator, 1.0, 1e-3),
+        ("dann", Discriminator, 0.3, 3e-3),
     ],
 )
 @pytest.mark.parametrize(
@@ -649,7 +656,9 @@ def test_accuracy_is_not_below_skadas(skada, method, spread, monkeypatch):
     monkeypatch.setattr(  # skada's rate is constant
         torch.optim.lr_scheduler,
         "OneCycleLR",
-        lambda optimiser, peaks, total_steps: torch.optim.lr_scheduler.ConstantLR(optimiser, 1.0),
+        lambda optimiser, peaks, total_steps, **_: torch.optim.lr_scheduler.ConstantLR(
+            optimiser, 1.0
+        ),
     )
     ours, theirs = [], []
     for seed in range(5):

@@ -11,6 +11,9 @@ Design choices
   control for a method's distance is the same call with ``weight=0``, and the control for all of it
   is `fit` on the source.
 - The weights are fixed beforehand. To choose one, look at the diagnostics, not at target labels.
+  DANN's weight, the pace of its discriminator and the short memory of its two players were found
+  on one draw of rendered to handwritten digits; at its old settings, weight 1, one rate of 0.001
+  and a memory of 0.9, the extractor outran the discriminator and nothing was adapted.
 """
 
 from collections.abc import Callable, Sequence
@@ -33,9 +36,10 @@ from tlcourse.torch.feature.unlabelled import confusion_loss
 from tlcourse.torch.models import TransferModel
 from tlcourse.torch.training import make_optimiser, to_batch, to_tensor, usual_batch
 
-_WEIGHTS = {"deep-coral": 30.0, "dan": 1.0, "dann": 1.0, "mcc": 1.0}
-# at DAN's rate, DANN's discriminator swings from side to side, as its accuracy shows
-_RATES = {"deep-coral": 3e-3, "dan": 3e-3, "dann": 1e-3, "mcc": 3e-3}
+_WEIGHTS = {"deep-coral": 30.0, "dan": 1.0, "dann": 0.3, "mcc": 1.0}
+# DANN's two players chase each other. With one rate for both, the extractor outruns the
+# discriminator; with AdamW's usual memory of 0.9 each answers where the other was ten steps ago.
+_HEAD_START, _MEMORY = 3.0, 0.5
 
 
 @dataclass
@@ -73,7 +77,7 @@ def adapt(
     weight: float | None = None,
     augment: Callable[[Tensor], Tensor] | None = None,
     steps: int = 500,
-    lr: float | None = None,
+    lr: float = 3e-3,
     batch_size: int = 64,
     weight_decay: float = 0.01,
     seed: int = 0,
@@ -94,14 +98,14 @@ def adapt(
         Deep CORAL [1]_, deep adaptation network [2]_, domain-adversarial training [3]_ or minimum
         class confusion [4]_, whose "distance" is the `confusion_loss` of the target's answers.
     weight : float, optional
-        Weight of the method's distance; by default 30, 1, 1, 1, in the order above.
+        Weight of the method's distance; by default 30, 1, 0.3, 1, in the order above.
     augment : callable, optional
         ``augment(images) -> images`` of the same shape ``(n, c, h, w)``, on the batches of both
         domains.
     steps : int
         Updates.
-    lr : float, optional
-        Peak of the one-cycle rate; by default 0.003, for DANN 0.001.
+    lr : float
+        Peak of the one-cycle rate. DANN's discriminator learns three times as fast.
     weight_decay : float
         Of AdamW, as in `tlcourse.torch.fit`.
     batch_size : int
@@ -160,8 +164,9 @@ def adapt(
     with seeded(seed, on), tqdm(total=steps, disable=not progress, unit="step") as bar:
         alignment = _Alignment(method, model.backbone.feature_dim).to(on)
         trained = nn.ModuleDict({"model": model, "alignment": alignment})
-        lr = _RATES[method] if lr is None else lr
-        optimiser, schedule = make_optimiser(trained, lr, weight_decay, steps)
+        optimiser, schedule = (_two_players if method == "dann" else make_optimiser)(
+            trained, lr, weight_decay, steps
+        )
         sums, every = torch.zeros(4, device=on), max(1, steps // 10)
         for step in range(1, steps + 1):
             rows, target_rows = next(batches)
@@ -354,7 +359,11 @@ class _Alignment(nn.Module):
         self.method = method
         if method == "dann":
             self.discriminator = nn.Sequential(
-                nn.Linear(feature_dim, 128), nn.ReLU(), nn.Linear(128, 1)
+                nn.Linear(feature_dim, 128),
+                nn.ReLU(),
+                nn.Linear(128, 128),
+                nn.ReLU(),
+                nn.Linear(128, 1),
             )
 
     def forward(self, source, target, progress, head):
@@ -373,6 +382,19 @@ class _Alignment(nn.Module):
         weights = torch.where(is_target > 0, 0.5 / len(target), 0.5 / len(source))
         loss = F.binary_cross_entropy_with_logits(logits, is_target, weights, reduction="sum")
         return loss, (((logits > 0) == (is_target > 0)) * weights).sum().detach()
+
+
+def _two_players(trained, lr, weight_decay, steps):
+    """Make AdamW for both players, faster for the discriminator, with a short memory."""
+    groups = [
+        {"params": [p for p in trained[part].parameters() if p.requires_grad], "lr": rate}
+        for part, rate in (("model", lr), ("alignment", _HEAD_START * lr))
+    ]
+    optimiser = torch.optim.AdamW(groups, betas=(_MEMORY, 0.999), weight_decay=weight_decay)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, [group["lr"] for group in groups], total_steps=steps, cycle_momentum=False
+    )
+    return optimiser, schedule
 
 
 def _record(history, means, method):
