@@ -56,21 +56,34 @@ def test_a_claim_needs_finite_numbers(shown):
         claim("empty", lambda **_: True, **shown)
 
 
-def build(folder, *cells):
-    """Build a page from a notebook that is executed; return its HTML and the warnings."""
+def build(folder, *cells, settings="", times=1):
+    """Build a page from a notebook that is executed; return its HTML and the last warnings."""
     source = folder / "source"
     source.mkdir()
     (source / "conf.py").write_text(
-        "extensions = ['myst_nb', 'claims']\nsuppress_warnings = ['mystnb.unknown_mime_type']\n",
+        "extensions = ['myst_nb', 'claims']\nsuppress_warnings = ['mystnb.unknown_mime_type']\n"
+        + settings,
         encoding="utf-8",
     )
     notebook = new_notebook(cells=[new_markdown_cell("# Page"), *cells])
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
     nbformat.write(notebook, source / "index.ipynb")
     # in a process of its own: myst_nb changes Sphinx's defaults for all later applications
-    command = [sys.executable, "-m", "sphinx", "-q", "--no-color", "-b", "html", source, folder]
+    command = [
+        sys.executable,
+        "-m",
+        "sphinx",
+        "-q",
+        "-E",
+        "--no-color",
+        "-b",
+        "html",
+        source,
+        folder,
+    ]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(EXTENSIONS), *sys.path])}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    for _ in range(times):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     return (folder / "index.html").read_text(encoding="utf-8"), done.stderr
 
 
@@ -86,6 +99,16 @@ def test_a_sentence_shows_its_number_and_the_evidence_behind_it(tmp_path):
     assert "it leads by 0.11, R&amp;D &gt; 0<button" in page
     assert 'popovertarget="claim-leads"' in page and 'id="claim-leads"' in page
     assert "<code>lead &gt; 0.05</code>" in page and "lead = 0.1137" in page
+
+
+def test_a_notebook_that_was_executed_before_and_comes_from_the_cache_keeps_its_claims(tmp_path):
+    sentence = new_markdown_cell("Here {claim}`it leads by {lead:.2f} <leads>`.")
+    settings = (
+        f"nb_execution_mode = 'cache'\nnb_execution_cache_path = {str(tmp_path / 'kept')!r}\n"
+    )
+    cells = sentence, new_code_cell(HOLDS)
+    page, warnings = build(tmp_path, *cells, settings=settings, times=2)
+    assert warnings == "" and "it leads by 0.11<button" in page
 
 
 def test_what_does_not_fit_together_is_a_warning(tmp_path):

@@ -13,10 +13,12 @@ Design choices
 """
 
 import html
-import json
+from contextlib import suppress
 from pathlib import Path
 
+import nbformat
 from docutils import nodes
+from jupyter_cache import get_cache
 from sphinx.util import logging
 from sphinx.util.docutils import ReferenceRole
 
@@ -42,14 +44,20 @@ class ClaimRole(ReferenceRole):
         return [node], []
 
 
-def executed_claims(path):
+def executed_claims(config, page):
     """Return the claims that a page's executed notebook has published, in order."""
+    path = Path(config.output_folder) / f"{page}.ipynb"
     if not path.is_file():
         return []
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    notebook = nbformat.read(path, as_version=4)
+    if config.execution_mode == "cache":
+        # MyST-NB writes a notebook that it takes from the cache without its outputs
+        with suppress(KeyError):
+            cache = get_cache(config.execution_cache_path)
+            _, notebook = cache.merge_match_into_notebook(notebook)
     return [
         output["data"][MIME_TYPE]
-        for cell in cells
+        for cell in notebook.cells
         for output in cell.get("outputs", ())
         if MIME_TYPE in output.get("data", {})
     ]
@@ -58,7 +66,7 @@ def executed_claims(path):
 def resolve(app, doctree):
     """Give each sentence of a page its numbers and its evidence, and warn of what does not fit."""
     page = app.env.docname
-    executed = executed_claims(Path(app.env.mystnb_config.output_folder) / f"{page}.ipynb")
+    executed = executed_claims(app.env.mystnb_config, page)
     claims, used = {}, set()
     for claim in executed:
         if claim["name"] in claims:
