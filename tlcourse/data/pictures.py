@@ -28,7 +28,7 @@ import numpy as np
 import PIL
 from numpy.typing import DTypeLike
 from PIL import Image, ImageOps, UnidentifiedImageError
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 from tlcourse.checks import check_integer
 
