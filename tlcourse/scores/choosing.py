@@ -251,5 +251,6 @@ def importance_weights(source: ArrayLike, target: ArrayLike, *, seed: int) -> np
         StandardScaler(), LogisticRegression(class_weight="balanced", max_iter=2000)
     )
     folds = StratifiedKFold(_FOLDS, shuffle=True, random_state=seed)
-    p = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")[: len(first), 1]
+    told = cross_val_predict(judge, rows, domain, cv=folds, method="predict_proba")
+    p = np.asarray(told)[: len(first), 1]
     return p / np.maximum(1 - p, np.finfo(np.float64).tiny)

@@ -200,7 +200,7 @@ def tent(
     check_integer("batch_size", batch_size, smallest=2)
     on = choose_device(device)
     model.to(on).eval()
-    learned = [p for layer in norms for p in (layer.weight, layer.bias)]
+    learned = [p for layer in norms for p in layer.parameters(recurse=False)]
     given, parts = [], min(-(-len(inputs) // batch_size), len(inputs) // 2)
     with _only_these_learn(model, learned):
         optimiser = torch.optim.Adam(learned, lr=lr)
