@@ -263,3 +263,34 @@ def check_integers(name: str, values: Iterable[int], *, smallest: int) -> list[i
     if not values or len(set(values)) < len(values):
         raise ValueError(f"{name} is {values!r}; give at least one integer, and each only once.")
     return [int(value) for value in values]
+
+
+def check_prior(prior: ArrayLike, classes: int) -> np.ndarray:
+    """Return how frequent each class is, scaled to sum to 1, or refuse it.
+
+    Parameters
+    ----------
+    prior : array-like of float, shape (classes,)
+        Numbers above 0.
+    classes : int
+        How many there must be.
+
+    Returns
+    -------
+    ndarray of float64, shape (classes,)
+
+    Raises
+    ------
+    ValueError
+        If the shape differs, or a number is not finite or not above 0.
+
+    Examples
+    --------
+    >>> from tlcourse.checks import check_prior
+    >>> check_prior([1, 3], 2).tolist()
+    [0.25, 0.75]
+    """
+    values = np.asarray(prior, dtype=np.float64)
+    if values.shape != (classes,) or not np.isfinite(values).all() or values.min() <= 0:
+        raise ValueError(f"prior is {prior!r}; give {classes} numbers above 0, one for each class.")
+    return values / values.sum()

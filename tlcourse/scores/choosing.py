@@ -15,7 +15,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from tlcourse.checks import check_features
+from tlcourse.checks import check_features, check_prior
 from tlcourse.scores.similarity import _check_domains
 
 _FOLDS = 5
@@ -101,12 +101,10 @@ def infomax(logits: ArrayLike, *, prior: ArrayLike | None = None) -> float:
     """
     rows = check_features("logits", logits, min_rows=1)
     k = rows.shape[1]
-    q = np.full(k, 1 / k) if prior is None else np.asarray(prior, dtype=np.float64)
-    if q.shape != (k,) or not np.isfinite(q).all() or q.min() <= 0:
-        raise ValueError(f"prior is {prior!r}; give {k} numbers above 0, one for each class.")
+    q = check_prior(np.ones(k) if prior is None else prior, k)
     mean = np.exp(log_softmax(rows, axis=1)).mean(axis=0)
     named = mean > 0  # a class of share 0 adds 0
-    divergence = (mean[named] * np.log(mean[named] / (q / q.sum())[named])).sum()
+    divergence = (mean[named] * np.log(mean[named] / q[named])).sum()
     return float(certainty(rows) - divergence)
 
 

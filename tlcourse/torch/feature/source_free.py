@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from tlcourse.batches import equal_batches
-from tlcourse.checks import check_integer, check_positive
+from tlcourse.checks import check_integer, check_positive, check_prior
 from tlcourse.data import Pictures
 from tlcourse.history import DivergedError
 from tlcourse.torch.devices import choose_device, seeded
@@ -106,12 +106,14 @@ def adapt_source_free(
     """
     _check(model, target_inputs, agreement, augment, steps, batch_size)
     on = choose_device(device)
-    frequencies = _frequencies(prior, model.head.out_features, on)
+    classes = model.head.out_features
+    frequencies = None if prior is None else to_tensor(check_prior(prior, classes), on)
     history, start = AdaptationHistory(steps=steps), perf_counter()
     batches = equal_batches(len(target_inputs), batch_size, np.random.default_rng(seed))
     model.to(on).train()
     bar = tqdm(islice(batches, steps), total=steps, disable=not progress, unit="step")
-    with _held_still(model.head), seeded(seed, on), bar:
+    learned = [p for p in model.backbone.parameters() if p.requires_grad]  # the head is held still
+    with _only_these_learn(model, learned), seeded(seed, on), bar:
         optimiser, schedule = make_optimiser(model, lr, weight_decay, steps)
         sums, every = torch.zeros(2, device=on), max(1, steps // 10)
         for step, rows in enumerate(bar, 1):
@@ -233,31 +235,6 @@ def _only_these_learn(model, learned):
             parameter.requires_grad_(learns)
             if not learns:
                 parameter.grad = None
-
-
-@contextmanager
-def _held_still(head):
-    """Keep a head's parameters as they are, and let those learn again that did before."""
-    learning = [parameter for parameter in head.parameters() if parameter.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
-
-
-def _frequencies(prior, n_classes, device):
-    """Return the prior as probabilities on the device; None for equal ones."""
-    if prior is None:
-        return None
-    values = np.asarray(prior, dtype=np.float64)
-    if values.shape != (n_classes,) or not np.isfinite(values).all() or values.min() <= 0:
-        raise ValueError(
-            f"prior is {prior!r}; give {n_classes} numbers above 0, one for each class."
-        )
-    return torch.as_tensor(values / values.sum(), dtype=torch.float32, device=device)
 
 
 def _record(history, means):
